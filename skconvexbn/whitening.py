@@ -1,0 +1,168 @@
+"""Batch normalisation as whitening: X -> Q (theory.md 2, 6, 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+from scipy.linalg import eigh, svd
+from sklearn.utils.extmath import svd_flip
+
+# The Gram matrix squares the condition number: it is used only where Q then stays orthonormal
+# to 1e-10, that is for s_r / s_1 above this value (benchmarks/whitening.py).
+GRAM_MIN_RATIO = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """Weighted centring, scaling and thin SVD, sqrt(w) (X - mean) / scale = U S V^T.
+
+    One instance serves every rank, shrinkage and bias_scale through `basis`.
+
+    Attributes
+    ----------
+    mean, scale : ndarray of shape (d,)
+    V : ndarray of shape (d, r)
+        Right singular vectors; the largest entry of each is positive.
+    singular_values : ndarray of shape (r,)
+        Those above the numerical rank tolerance, descending.
+    weight : float
+        Sum of the row weights, the n of theory.md 1.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    V: np.ndarray
+    singular_values: np.ndarray
+    weight: float
+
+    @classmethod
+    def fit(
+        cls, X: np.ndarray, w: np.ndarray, *, scale: bool = True, eps: float = 2.3e-16
+    ) -> Whitening:
+        """Whiten rows X (n, d) of positive weights w (n,).
+
+        ``eps`` is the relative spacing of the type X was given in; singular values below
+        eps^(2/3) of the largest are rounding and dropped.
+        """
+        weight = float(w.sum())
+        mean = (w / weight) @ X
+        Xc = X - mean
+        # Residue of rounding in a constant column, which unit variance would blow up.
+        spread = np.abs(Xc).max(axis=0)
+        constant = spread <= 4 * eps * np.abs(X).max(axis=0)
+        Xc[:, constant] = 0.0
+        mean[constant] = X[0, constant]
+        factor = np.ones(X.shape[1])
+        if scale:
+            # Divided by the spread first: squares neither overflow nor vanish.
+            unit = np.where(constant, 1.0, spread)
+            Xc /= unit
+            deviation = np.where(constant, 1.0, np.sqrt((w / weight) @ np.square(Xc)))
+            Xc /= deviation
+            factor = unit * deviation
+        Xc *= np.sqrt(w)[:, None]
+        s, V = _right_singular(Xc)
+        r = int(np.sum(s > eps ** (2 / 3) * s.max(initial=0.0)))
+        return cls(mean, factor, np.ascontiguousarray(V[:, :r]), s[:r], weight)
+
+    def basis(
+        self,
+        rank: int | float | None = None,
+        shrinkage: float = 0.0,
+        bias_scale: float = 1.0,
+    ) -> Basis:
+        """Keep ``rank`` directions (None: all; int: at most; float: that share of variance)."""
+        s = self.singular_values
+        if rank is None:
+            k = len(s)
+        elif isinstance(rank, Integral):
+            k = min(int(rank), len(s))
+        else:
+            share = np.cumsum(np.square(s)) / np.sum(np.square(s))
+            k = min(int(np.searchsorted(share, rank, side="right")) + 1, len(s))
+        return Basis(self, s[:k], shrinkage, bias_scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """The map x -> q(x) at one rank, shrinkage a and bias_scale b (theory.md 7).
+
+    q(x) = [V_k^T ((x - mean) / scale) / sqrt((1 - a) s^2 + a m),  b / sqrt(n)],  m = mean of s^2.
+    """
+
+    whitening: Whitening
+    singular_values: np.ndarray
+    shrinkage: float
+    bias_scale: float
+
+    @property
+    def rank(self) -> int:
+        """Number k of directions kept; q = k + 1."""
+        return len(self.singular_values)
+
+    @property
+    def is_batch_norm(self) -> bool:
+        """Whether the basis is the paper's: no truncation, a = 0, b = 1."""
+        full = self.rank == len(self.whitening.singular_values)
+        return full and self.shrinkage == 0 and self.bias_scale == 1
+
+    @property
+    def bias(self) -> float:
+        """Last column of Q, b / sqrt(n)."""
+        return self.bias_scale / np.sqrt(self.whitening.weight)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Map (d, k) from centred rows in the units of X to the first k columns of Q."""
+        s, a = self.singular_values, self.shrinkage
+        if self.rank == 0:
+            return np.zeros((len(self.whitening.mean), 0))
+        m = s[0] ** 2 * np.mean(np.square(s / s[0]))
+        denominator = np.sqrt((1 - a) * np.square(s) + a * m)
+        return self.whitening.V[:, : self.rank] / denominator / self.whitening.scale[:, None]
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """q(x) for the rows of X, shape (n, k + 1)."""
+        Q = np.empty((len(X), self.rank + 1))
+        np.matmul(X - self.whitening.mean, self.weights, out=Q[:, :-1])
+        Q[:, -1] = self.bias
+        return Q
+
+    def random_directions(self, n_directions: int, rng: np.random.RandomState) -> np.ndarray:
+        """Directions h (q, n_directions), normally distributed.
+
+        Drawn in the space of X and rotated by V, so that Q h depends neither on the signs of V,
+        nor on row order, nor on repeating rows (theory.md 6).
+        """
+        V = self.whitening.V[:, : self.rank]
+        normal = rng.standard_normal((len(V) + 1, n_directions))
+        return np.vstack([V.T @ normal[:-1], normal[-1:]])
+
+
+def _right_singular(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Singular values (descending) and right singular vectors (d, r) of sqrt-weighted rows A.
+
+    By the Gram matrix of the short side when that is accurate, else by LAPACK's SVD. The centred
+    rows leave out one direction, so at most min(n - 1, d) singular values are returned.
+    """
+    n, d = A.shape
+    r = min(n - 1, d)
+    if r == 0 or not A.any():
+        return np.zeros(0), np.zeros((d, 0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = A.T @ A if d < n else A @ A.T
+    if np.isfinite(gram).all():
+        values, vectors = eigh(gram, overwrite_a=True, check_finite=False, driver="evd")
+        values, vectors = values[::-1][:r], vectors[:, ::-1][:, :r]
+        if values[-1] > GRAM_MIN_RATIO**2 * values[0]:
+            s = np.sqrt(values)
+            V = vectors if d < n else (A.T @ vectors) / s
+            return s, _fix_signs(V)
+    _, s, Vt = svd(A, full_matrices=False, check_finite=False)
+    return s[:r], _fix_signs(Vt[:r].T)
+
+
+def _fix_signs(V: np.ndarray) -> np.ndarray:
+    return svd_flip(None, V.T, u_based_decision=False)[1].T
