@@ -1,0 +1,139 @@
+"""Losses of the network output F against the targets Y (theory.md 1, 4, 6).
+
+Every loss here is that of an exponential family, ``sum_i w_i (A(f_i) - <y_i, f_i>)`` up to a
+constant, with convex log-partition A and mean function ``mu = grad A``. Targets may therefore be
+averages: rows that share their features can be merged by averaging their targets without
+changing the minimiser.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from scipy.special import entr, expit, log_softmax, logit, softmax
+
+# Log losses: means are kept this far from 0 before taking logarithms.
+_TINY = np.finfo(np.float64).tiny
+
+
+class Loss(ABC):
+    """Convex loss of outputs F (n, C) against targets Y (n, C) with row weights w (n,)."""
+
+    @abstractmethod
+    def value(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
+        """Loss(F, Y), a weighted sum over rows."""
+
+    @abstractmethod
+    def mean(self, F: np.ndarray) -> np.ndarray:
+        """mu(F), the gradient of the log-partition, row by row."""
+
+    @abstractmethod
+    def link(self, M: np.ndarray) -> np.ndarray:
+        """Outputs F with mu(F) = M, row by row."""
+
+    @abstractmethod
+    def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """Second derivative in each row of F, shape (n, C, C)."""
+
+    @abstractmethod
+    def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
+        """-Loss^*(-V), the dual objective of theory.md 4."""
+
+    @abstractmethod
+    def as_cvxpy(self, F: Any, Y: np.ndarray, w: np.ndarray) -> Any:
+        """The loss of a cvxpy expression F (n, C)."""
+
+    def gradient(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """Gradient in F, shape (n, C)."""
+        return w[:, None] * (self.mean(F) - Y)
+
+    def output_of(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """Outputs F at which V = -gradient(F)."""
+        return self.link(Y - V / w[:, None])
+
+    def best_scale(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
+        """Factor s in [0, inf) at which the dual value of s V is taken, constraints aside."""
+        return 1.0
+
+
+class SquaredError(Loss):
+    """1/2 sum_i w_i ||f_i - y_i||^2."""
+
+    def value(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
+        return 0.5 * float(w @ np.square(F - Y).sum(axis=1))
+
+    def mean(self, F: np.ndarray) -> np.ndarray:
+        return F
+
+    def link(self, M: np.ndarray) -> np.ndarray:
+        return M
+
+    def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
+        return w[:, None, None] * np.eye(F.shape[1])
+
+    def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
+        return float(np.sum(V * (Y - 0.5 * V / w[:, None])))
+
+    def best_scale(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
+        curvature = float(np.sum(V * V / w[:, None]))
+        return max(float(np.sum(V * Y)) / curvature, 0.0) if curvature > 0 else 0.0
+
+    def as_cvxpy(self, F: Any, Y: np.ndarray, w: np.ndarray) -> Any:
+        import cvxpy as cp
+
+        root = np.sqrt(w)[:, None]
+        return 0.5 * cp.sum_squares(cp.multiply(root, F) - root * Y)
+
+
+class BinaryLogLoss(Loss):
+    """sum_i w_i (log(1 + exp f_i) - y_i f_i) for one logit f and y in [0, 1]."""
+
+    def value(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
+        per_row = Y * np.logaddexp(0.0, -F) + (1.0 - Y) * np.logaddexp(0.0, F)
+        return float(w @ per_row[:, 0])
+
+    def mean(self, F: np.ndarray) -> np.ndarray:
+        return expit(F)
+
+    def link(self, M: np.ndarray) -> np.ndarray:
+        return logit(np.clip(M, _TINY, 1.0 - np.finfo(np.float64).epsneg))
+
+    def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
+        return (w[:, None] * expit(F) * expit(-F))[:, :, None]
+
+    def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
+        M = Y - V / w[:, None]
+        return float(w @ (entr(M) + entr(1.0 - M))[:, 0])
+
+    def as_cvxpy(self, F: Any, Y: np.ndarray, w: np.ndarray) -> Any:
+        import cvxpy as cp
+
+        return w @ cp.logistic(F[:, 0]) - (w * Y[:, 0]) @ F[:, 0]
+
+
+class MultinomialLogLoss(Loss):
+    """sum_i w_i (log sum_c exp f_ic - <y_i, f_i>) for y_i in the probability simplex."""
+
+    def value(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
+        return -float(w @ np.sum(Y * log_softmax(F, axis=1), axis=1))
+
+    def mean(self, F: np.ndarray) -> np.ndarray:
+        return softmax(F, axis=1)
+
+    def link(self, M: np.ndarray) -> np.ndarray:
+        return np.log(np.maximum(M, _TINY))
+
+    def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
+        P = softmax(F, axis=1)
+        diagonal = P[:, :, None] * np.eye(F.shape[1])
+        return w[:, None, None] * (diagonal - P[:, :, None] * P[:, None, :])
+
+    def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
+        return float(w @ entr(Y - V / w[:, None]).sum(axis=1))
+
+    def as_cvxpy(self, F: Any, Y: np.ndarray, w: np.ndarray) -> Any:
+        import cvxpy as cp
+
+        return w @ cp.log_sum_exp(F, axis=1) - cp.sum(cp.multiply(w[:, None] * Y, F))

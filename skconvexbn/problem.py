@@ -1,0 +1,150 @@
+"""The convex program (P) of theory.md: primal value, dual value and gap, in float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from .losses import Loss
+
+Certificate = Literal["exact", "search", "sampled"]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Minimise Loss(sum_j relu(Q h_j) g_j^T + 1 b^T, Y) + beta sum_j ||h_j|| ||g_j|| over h, g, b.
+
+    This is program (P) of theory.md 2. Q need not have orthonormal columns.
+
+    Parameters
+    ----------
+    Q : ndarray of shape (n, q)
+        Whitened rows; ``Q @ h`` is the pre-activation of neuron h.
+    Y : ndarray of shape (n, C)
+        Targets as the loss wants them.
+    w : ndarray of shape (n,)
+        Positive row weights, which multiply the loss.
+    loss : Loss
+    beta : float
+        Weight of the penalty, >= 0.
+    fit_intercept : bool
+        Whether the unpenalised output bias b is free (else zero).
+    constant : float
+        Added to every loss value, e.g. the spread of targets that were averaged.
+    """
+
+    Q: np.ndarray
+    Y: np.ndarray
+    w: np.ndarray
+    loss: Loss
+    beta: float
+    fit_intercept: bool
+    constant: float = 0.0
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs C."""
+        return self.Y.shape[1]
+
+    def with_beta(self, beta: float) -> Problem:
+        """Same data, another penalty weight."""
+        return replace(self, beta=beta)
+
+    def features(self, H: np.ndarray) -> np.ndarray:
+        """relu(Q H), shape (n, m)."""
+        return np.maximum(self.Q @ H, 0.0)
+
+    def output(self, H: np.ndarray, G: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Network output on the rows of Q, shape (n, C)."""
+        return self.features(H) @ G + b
+
+    def loss_value(self, F: np.ndarray) -> float:
+        """Loss of the outputs F."""
+        return self.loss.value(F, self.Y, self.w) + self.constant
+
+    def primal(self, H: np.ndarray, G: np.ndarray, b: np.ndarray) -> float:
+        """Objective of (P) at neurons H (q, m), G (m, C) and intercept b (C,)."""
+        penalty = np.linalg.norm(H, axis=0) @ np.linalg.norm(G, axis=1)
+        return self.loss_value(self.output(H, G, b)) + self.beta * float(penalty)
+
+    def best_intercept(self, F: np.ndarray) -> np.ndarray:
+        """Minimiser over b (C,) of Loss(F + 1 b^T); zeros without an intercept."""
+        b = np.zeros(self.n_outputs)
+        if not self.fit_intercept:
+            return b
+        value = self.loss.value(F, self.Y, self.w)
+        for _ in range(100):
+            gradient = self.loss.gradient(F + b, self.Y, self.w).sum(axis=0)
+            if np.abs(gradient).max() <= 1e-15 * self.w.sum():
+                break
+            curvature = self.loss.hessian(F + b, self.w).sum(axis=0)
+            newton = -np.linalg.lstsq(curvature, gradient, rcond=1e-14)[0]
+            step = 1.0
+            while step > 1e-6:
+                trial = self.loss.value(F + (b + step * newton), self.Y, self.w)
+                if trial <= value + 1e-4 * step * float(gradient @ newton):
+                    break
+                step /= 2
+            else:  # at the resolution of float64
+                break
+            b, value = b + step * newton, trial
+        return b
+
+    @cached_property
+    def zero_intercept(self) -> np.ndarray:
+        """Intercept of the network without neurons."""
+        return self.best_intercept(np.zeros_like(self.Y))
+
+    @cached_property
+    def zero_loss(self) -> float:
+        """Loss of the network without neurons: the unit of tol ("R2 units")."""
+        return self.loss_value(np.broadcast_to(self.zero_intercept, self.Y.shape))
+
+    def dual_point(self, F: np.ndarray) -> np.ndarray:
+        """V = -grad Loss at F, after the best intercept, so that 1^T V = 0 if there is one."""
+        return -self.loss.gradient(F + self.best_intercept(F), self.Y, self.w)
+
+    def project_dual(self, V: np.ndarray) -> np.ndarray:
+        """Move V onto 1^T V = 0 where there is an intercept, within the conjugate's domain."""
+        return self.dual_point(self.loss.output_of(V, self.Y, self.w)) if self.fit_intercept else V
+
+    def dual(self, V: np.ndarray, dual_norm: float) -> float:
+        """Lower bound on (P) from V, given dual_norm >= max_{||h||<=1} ||V^T relu(Q h)||.
+
+        V is scaled into the constraint of theory.md 4. With an intercept it must sum to zero over
+        the rows, as those of `dual_point` and `project_dual` do. Outside the domain of the
+        conjugate the bound is -inf.
+        """
+        scale = self.loss.best_scale(V, self.Y, self.w)
+        if dual_norm > 0:
+            scale = min(scale, self.beta / dual_norm)
+        return self.loss.dual_value(scale * V, self.Y, self.w) + self.constant
+
+
+@dataclass(frozen=True)
+class Options:
+    """When a solver stops: gap <= tol * zero_loss, or max_iter rounds; verbose > 0 prints them."""
+
+    tol: float
+    max_iter: int
+    verbose: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Neurons (h_j, g_j) and intercept found for a `Problem`, with a dual point.
+
+    ``dual_norm`` is max_{||h||<=1} ||V^T relu(Q h)|| over what ``certificate`` names: all h with
+    proof ("exact"), all h as far as a search went ("search"), the sampled arrangements ("sampled").
+    """
+
+    H: np.ndarray
+    G: np.ndarray
+    b: np.ndarray
+    V: np.ndarray
+    dual_norm: float
+    certificate: Certificate
+    n_iter: int
