@@ -1,0 +1,227 @@
+"""Activation arrangements D = diag(1[Q h >= 0]): sampled, enumerated, counted (theory.md 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+
+# Angle below which two hyperplanes count as one.
+SAME_ANGLE = 1e-8
+# Exact enumeration is refused above this many arrangements.
+MAX_ENUMERATED = 200_000
+# Masks are expanded from bits to booleans this many at a time (entries).
+BLOCK_ENTRIES = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class Arrangements:
+    """Distinct masks 1[Q h >= 0], one bit an entry.
+
+    Attributes
+    ----------
+    bits : ndarray of shape (P, ceil(n / 8)), uint8
+    n : int
+        Rows of Q.
+    complete : bool
+        Whether these are all arrangements with an open cone.
+    """
+
+    bits: np.ndarray
+    n: int
+    complete: bool = False
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    @classmethod
+    def from_masks(cls, masks: np.ndarray, *, complete: bool = False) -> Arrangements:
+        """Pack masks (P, n) and drop duplicates; the first of equal masks keeps its place."""
+        return cls._distinct(np.packbits(masks, axis=1), masks.shape[1], complete)
+
+    @classmethod
+    def _distinct(cls, bits: np.ndarray, n: int, complete: bool) -> Arrangements:
+        _, first = np.unique(_keys(bits), return_index=True)
+        return cls(bits[np.sort(first)], n, complete)
+
+    def union(self, other: Arrangements) -> Arrangements:
+        """Both sets, duplicates dropped."""
+        bits = np.concatenate([self.bits, other.bits])
+        return self._distinct(bits, self.n, self.complete or other.complete)
+
+    def masks(self, index: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Boolean masks (len(index), n)."""
+        return np.unpackbits(self.bits[index], axis=1, count=self.n).view(bool)
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """All masks, in blocks of bounded memory."""
+        size = max(1, BLOCK_ENTRIES // max(self.n, 1))
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            yield part, self.masks(part)
+
+
+def count_arrangements(n: int, q: int) -> int:
+    """Number of arrangements of n rows in general position in R^q, 2 sum_{i<q} C(n - 1, i).
+
+    An upper bound for any n non-zero rows of rank at most q; 1 for n = 0. This is Cover's
+    counting function (1965).
+
+    Examples
+    --------
+    >>> count_arrangements(4, 2)
+    8
+    """
+    if n == 0 or q == 0:
+        return 1
+    return 2 * sum(comb(n - 1, i) for i in range(min(q, n)))
+
+
+def sample(Q: np.ndarray, H: np.ndarray) -> Arrangements:
+    """Arrangements of the directions H (q, P), duplicates dropped."""
+    size = max(1, BLOCK_ENTRIES // max(len(Q), 1))
+    parts = [
+        np.packbits((Q @ H[:, start : start + size] >= 0).T, axis=1)
+        for start in range(0, H.shape[1], size)
+    ]
+    return Arrangements._distinct(np.concatenate(parts), len(Q), complete=False)
+
+
+def count_bound(Q: np.ndarray) -> int:
+    """`count_arrangements` of the distinct hyperplanes and the rank of Q."""
+    R, _, _ = _hyperplanes(Q)
+    return count_arrangements(*R.shape)
+
+
+def enumerate_all(Q: np.ndarray, max_count: int = MAX_ENUMERATED) -> Arrangements:
+    """All arrangements whose cone {h : (2D - I) Q h >= 0} has an interior; the others are faces.
+
+    Every row defines a hyperplane in the space of h; the arrangements are the cells of these
+    hyperplanes. Row by row, the cells that the new hyperplane cuts are the cells of its own
+    arrangement, one dimension lower (deletion and restriction, Zaslavsky 1975).
+
+    Parameters
+    ----------
+    Q : ndarray of shape (n, q)
+    max_count : int
+        Limit on the number of arrangements.
+
+    Raises
+    ------
+    ValueError
+        If there may be more than ``max_count`` arrangements; the message has the count.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> len(enumerate_all(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])))
+    6
+    """
+    R, group, orientation = _hyperplanes(Q)
+    count = count_arrangements(*R.shape)
+    if count > max_count:
+        raise ValueError(
+            f"Enumeration of up to {count:.6g} arrangements of {len(R)} distinct rows in "
+            f"{R.shape[1]} dimensions is too large: at most {max_count} are allowed; use "
+            "arrangements='sampled', fewer rows or a smaller rank."
+        )
+    positive = _cells(R) > 0  # (P, N)
+    masks = np.ones((len(positive), len(Q)), dtype=bool)  # zero rows: 1[0 >= 0]
+    rows = group >= 0
+    masks[:, rows] = positive[:, group[rows]] == (orientation[rows] > 0)
+    return Arrangements.from_masks(masks, complete=True)
+
+
+def _hyperplanes(Q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct hyperplanes of the rows of Q, in the row space of Q.
+
+    Returns unit normals R (N, rank), and for each row of Q the index of its hyperplane (-1 for a
+    zero row) and its side of it (+1 or -1).
+    """
+    norms = np.linalg.norm(Q, axis=1)
+    rows = np.flatnonzero(norms > 1e-12 * norms.max(initial=0.0))
+    A = Q[rows] / norms[rows, None]
+    first, index, side = _group_parallel(A)
+    group = np.full(len(Q), -1)
+    orientation = np.zeros(len(Q))
+    group[rows], orientation[rows] = index, side
+    R = A[first]
+    _, s, Vt = np.linalg.svd(R, full_matrices=False)
+    rank = int(np.sum(s > 1e-10 * s.max(initial=0.0)))
+    return R @ Vt[:rank].T, group, orientation
+
+
+def _group_parallel(A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Group parallel unit rows: first row of each group, group of each row, side of each row."""
+    close = np.abs(A @ A.T) > 1 - 1e-12
+    if np.count_nonzero(close) == len(A):
+        return np.arange(len(A)), np.arange(len(A)), np.ones(len(A))
+    group = np.full(len(A), -1)
+    side = np.ones(len(A))
+    first: list[int] = []
+    for i in range(len(A)):
+        if group[i] >= 0:
+            continue
+        later = np.flatnonzero(group < 0)
+        cosine = A[later] @ A[i]
+        distance = np.linalg.norm(A[later] - cosine[:, None] * A[i], axis=1)
+        same = later[distance < SAME_ANGLE]
+        group[same] = len(first)
+        side[same] = np.sign(cosine[distance < SAME_ANGLE])
+        first.append(i)
+    return np.array(first, dtype=int), group, side
+
+
+def _cells(R: np.ndarray) -> np.ndarray:
+    """Signs (P, N) of the cells of N distinct hyperplanes with unit normals R (N, q)."""
+    points = _cell_points(R)
+    return np.where(points @ R.T > 0, 1, -1).astype(np.int8)
+
+
+def _cell_points(R: np.ndarray) -> np.ndarray:
+    """One interior point (P, q), a unit vector, for each cell of the distinct hyperplanes R."""
+    N, q = R.shape
+    if N == 0:
+        return np.zeros((1, q))
+    if q == 1:
+        return np.array([[1.0], [-1.0]])
+    if q == 2:
+        return _sectors(R)
+    points = np.stack([R[0], -R[0]])
+    for j in range(1, N):
+        points = _cut(points, R[:j], R[j])
+    return points
+
+
+def _sectors(R: np.ndarray) -> np.ndarray:
+    """Bisectors of the 2 N sectors between N distinct lines through 0 with normals R (N, 2)."""
+    rays = np.sort(np.mod(np.arctan2(R[:, 0], -R[:, 1]), np.pi))
+    middle = (rays + np.append(rays[1:], rays[0] + np.pi)) / 2
+    points = np.stack([np.cos(middle), np.sin(middle)], axis=1)
+    return np.concatenate([points, -points])
+
+
+def _cut(points: np.ndarray, R: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """Points of the cells of R and a, from points of the cells of R (deletion and restriction)."""
+    complement = np.linalg.svd(a[None, :])[2][1:].T  # basis (q, q - 1) of the hyperplane of a
+    restricted = R @ complement
+    restricted /= np.linalg.norm(restricted, axis=1, keepdims=True)
+    first, _, _ = _group_parallel(restricted)
+    on_plane = _cell_points(restricted[first]) @ complement.T
+    # Half of the way from the plane, along +-a, to the first hyperplane met.
+    with np.errstate(divide="ignore"):
+        reach = np.abs(on_plane @ R.T) / np.abs(R @ a)
+    step = np.minimum(reach.min(axis=1), 2.0)[:, None] / 2 * a
+    cut = _keys(np.packbits(on_plane @ R.T > 0, axis=1))
+    old = _keys(np.packbits(points @ R.T > 0, axis=1))
+    kept = points[~np.isin(old, cut)]
+    new = np.concatenate([kept, on_plane + step, on_plane - step])
+    return new / np.linalg.norm(new, axis=1, keepdims=True)
+
+
+def _keys(bits: np.ndarray) -> np.ndarray:
+    """Rows of bytes as one comparable value each."""
+    bits = np.ascontiguousarray(bits)
+    return bits.view(np.dtype((np.void, bits.shape[1]))).ravel()
