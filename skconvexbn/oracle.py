@@ -1,0 +1,143 @@
+"""The dual oracle max_{||h|| <= 1} ||V^T relu(Q h)|| (theory.md 4).
+
+`in_arrangements` solves it inside given arrangements, where one output makes it a convex problem;
+`multi_start` searches over all h.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import lsq_linear, nnls
+
+from .arrangements import Arrangements
+
+# Alternations between h and g inside one arrangement (several outputs).
+N_ALTERNATIONS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Cuts:
+    """Maxima of ||V^T relu(Q h)|| inside arrangements: value, arrangement, unit h and unit g.
+
+    ``dual_norm`` is the largest, or a bound on those not computed because it is below the limit.
+    """
+
+    values: np.ndarray
+    index: np.ndarray
+    H: np.ndarray
+    G: np.ndarray
+    dual_norm: float
+
+    def worst(self, limit: float, at_most: int) -> np.ndarray:
+        """Indices of the largest values above limit, one for each direction (h, g).
+
+        A direction on the faces of many cones is the maximum in all of them.
+        """
+        order = np.argsort(-self.values, kind="stable")
+        order = order[self.values[order] > limit]
+        directions = np.concatenate([self.H.T, self.G], axis=1)[order]
+        _, first = np.unique(np.round(directions, 7) + 0.0, axis=0, return_index=True)
+        return order[np.sort(first)[:at_most]]
+
+
+def project_onto_cone(A: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Projection of p onto the cone {h : A h >= 0}, by its polar (Moreau): p + A^T lambda.
+
+    scipy's `nnls` is fast, but now and then returns multipliers that are not optimal (scipy issue
+    25389): its optimality is checked, and a slower method takes over. The norm of the result is an
+    upper bound on the maximum over the cone whatever the multipliers.
+    """
+    try:
+        h = p + A.T @ nnls(A.T, -p)[0]
+        size = np.linalg.norm(p)
+        if (A @ h).min(initial=0.0) >= -1e-10 * size and abs(h @ (h - p)) <= 1e-10 * size**2:
+            return h
+    except RuntimeError:  # cycling on a degenerate cone
+        pass
+    return p + A.T @ lsq_linear(A.T, -p, bounds=(0, np.inf), method="bvls", tol=1e-14).x
+
+
+def in_arrangements(Q: np.ndarray, V: np.ndarray, arrangements: Arrangements, limit: float) -> Cuts:
+    """Maxima of ||V^T D_i Q h|| over the cones of the arrangements, where they may exceed limit.
+
+    With one output there are two convex problems a cone, one for each sign of g, and the result is
+    exact. With several outputs h and g take turns from each singular pair of Q^T D_i V, and the
+    result is a lower bound on the maximum.
+
+    Parameters
+    ----------
+    Q : ndarray of shape (n, q)
+    V : ndarray of shape (n, C)
+    arrangements : Arrangements
+    limit : float
+        Arrangements with ||Q^T D_i V||_2 <= limit are passed over: their maximum is no larger.
+    """
+    found: list[tuple[float, int, np.ndarray, np.ndarray]] = []
+    passed_over = 0.0
+    for part, masks in arrangements.blocks():
+        M = np.stack([(masks * v) @ Q for v in V.T], axis=2)  # Q^T D_i V: (P, q, C)
+        bounds = np.linalg.norm(M, ord=2, axis=(1, 2)) if len(M) else np.zeros(0)
+        passed_over = max(passed_over, bounds[bounds <= limit].max(initial=0.0))
+        for i in np.flatnonzero(bounds > limit):
+            A = np.where(masks[i], 1.0, -1.0)[:, None] * Q
+            found += [(value, part.start + i, h, g) for value, h, g in _maxima(A, M[i], limit)]
+    values = np.array([f[0] for f in found])
+    return Cuts(
+        values=values,
+        index=np.array([f[1] for f in found], dtype=int),
+        H=np.array([f[2] for f in found]).reshape(-1, Q.shape[1]).T,
+        G=np.array([f[3] for f in found]).reshape(-1, V.shape[1]),
+        dual_norm=float(max(passed_over, values.max(initial=0.0))),
+    )
+
+
+def _maxima(
+    A: np.ndarray, M: np.ndarray, limit: float
+) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """Local maxima (value, h, g) of g^T M^T h over unit g and unit h in {A h >= 0}."""
+    if M.shape[1] == 1:
+        starts = np.array([[1.0], [-1.0]])
+    else:
+        _, s, Gt = np.linalg.svd(M, full_matrices=False)
+        Gt = Gt[s > 0.5 * limit]
+        starts = np.concatenate([Gt, -Gt])
+    maxima: list[tuple[float, np.ndarray, np.ndarray]] = []
+    for g in starts:
+        value = 0.0
+        for _ in range(N_ALTERNATIONS if M.shape[1] > 1 else 1):
+            h = project_onto_cone(A, M @ g)
+            norm = float(np.linalg.norm(h))
+            if norm <= value * (1 + 1e-9):
+                break
+            value, h = norm, h / norm
+            best = (value, h, g)
+            g = M.T @ h / np.linalg.norm(M.T @ h)
+        if value > 0 and not any(abs(value - m[0]) <= 1e-6 * value for m in maxima):
+            maxima.append(best)
+    return maxima
+
+
+def multi_start(Q: np.ndarray, V: np.ndarray, starts: np.ndarray, n_steps: int = 60) -> float:
+    """Largest ||V^T relu(Q h)|| over unit h found by ascent from the columns of starts (q, N).
+
+    Steps h <- normalise(h + eta * gradient / ||gradient||) with eta from 1 to 0.01 (undamped
+    fixed-point steps run into cycles of two). With one output both signs climb from every start.
+    """
+    H = starts / np.linalg.norm(starts, axis=0)
+    signs = (1.0, -1.0) if V.shape[1] == 1 else (None,)
+    best = 0.0
+    for sign in signs:
+        h = H
+        for eta in np.geomspace(1.0, 0.01, n_steps):
+            Z = Q @ h
+            T = V.T @ np.maximum(Z, 0.0)  # (C, N)
+            values = T[0] * sign if sign else np.linalg.norm(T, axis=0)
+            best = max(best, float(values.max(initial=0.0)))
+            weights = V * sign if sign else V @ (T / np.maximum(values, 1e-300))
+            gradient = Q.T @ ((Z > 0) * weights)
+            norms = np.linalg.norm(gradient, axis=0)
+            h = h + eta * gradient / np.maximum(norms, 1e-300)
+            h = h / np.linalg.norm(h, axis=0)
+    return best
