@@ -1,0 +1,120 @@
+"""Neurons (h_j, g_j) -> batch-normalised network -> plain multilayer perceptron (theory.md 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .problem import Problem
+from .whitening import Basis
+
+# Neurons of less than this fraction of the largest ||h|| ||g|| are pruned.
+PRUNE_BELOW = 1e-6
+# Neurons whose directions are this close are merged; the second is for rounding alone.
+MERGE_ANGLES = (1e-4, 1e-8)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """relu((x - mean) W + c) G + b, with BN's gamma and alpha folded into W and c.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (d,)
+    W : ndarray of shape (d, m)
+    c : ndarray of shape (m,)
+    G : ndarray of shape (m, C)
+    b : ndarray of shape (C,)
+    gamma, alpha : ndarray of shape (m,)
+        Scale and shift of theory.md 1; gamma^2 + alpha^2 / bias_scale^2 = 1.
+    directions : ndarray of shape (d, m)
+        The paper's w_j, of norm 1 in the denominator of theory.md 7 (for batch normalisation
+        ||X_c w_j|| = 1).
+    """
+
+    mean: np.ndarray
+    W: np.ndarray
+    c: np.ndarray
+    G: np.ndarray
+    b: np.ndarray
+    gamma: np.ndarray
+    alpha: np.ndarray
+    directions: np.ndarray
+
+    @classmethod
+    def from_neurons(cls, basis: Basis, H: np.ndarray, G: np.ndarray, b: np.ndarray) -> Network:
+        """Network of the unit directions H (q, m) and output weights G (m, C)."""
+        gamma = np.linalg.norm(H[:-1], axis=0)
+        W = basis.weights @ H[:-1]
+        directions = W / np.where(gamma > 0, gamma, 1.0)
+        if basis.rank:  # a neuron that is a pure bias may have any direction
+            directions[:, gamma == 0] = basis.weights[:, :1]
+        c = basis.bias * H[-1]
+        alpha = basis.bias_scale * H[-1]
+        return cls(basis.whitening.mean, W, c, G, b, gamma, alpha, directions)
+
+    @property
+    def coefs(self) -> list[np.ndarray]:
+        """[W1 (d, m), W2 (m, C)] of the folded network."""
+        return [self.W, self.G]
+
+    @property
+    def intercepts(self) -> list[np.ndarray]:
+        """[b1 (m,), b2 (C,)] of the folded network."""
+        return [self.c - self.mean @ self.W, self.b]
+
+    def hidden(self, X: np.ndarray) -> np.ndarray:
+        """Pre-activations (n, m); X is centred first, for accuracy when means are large."""
+        return (X - self.mean) @ self.W + self.c
+
+    def output(self, X: np.ndarray) -> np.ndarray:
+        """Network output (n, C)."""
+        return np.maximum(self.hidden(X), 0.0) @ self.G + self.b
+
+
+def simplify(
+    problem: Problem, H: np.ndarray, G: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit directions H, weights G and intercept b of fewer neurons, no worse in the objective.
+
+    Parallel neurons are merged and negligible ones pruned; if the network without neurons is as
+    good, it is returned.
+    """
+    norms = np.linalg.norm(H, axis=0)
+    H = H / np.where(norms > 0, norms, 1.0)
+    G = G * norms[:, None]
+    limit = problem.primal(H, G, b) + 1e-12 * problem.zero_loss
+    if problem.zero_loss <= limit:
+        return H[:, :0], G[:0], problem.zero_intercept
+    candidates = [prune(*merge(H, G, angle)) for angle in MERGE_ANGLES]
+    candidates += [prune(H, G), (H, G)]
+    return *next(c for c in candidates if problem.primal(*c, b) <= limit), b
+
+
+def prune(H: np.ndarray, G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Drop neurons with ||g|| below PRUNE_BELOW of the largest (H of unit norm)."""
+    size = np.linalg.norm(G, axis=1)
+    keep = size > PRUNE_BELOW * size.max(initial=0.0)
+    return H[:, keep], G[keep]
+
+
+def merge(H: np.ndarray, G: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Join neurons within ``angle`` of a larger one; h becomes the mean weighted by ||g||.
+
+    Parallel neurons add up without changing the function, and ||sum g|| <= sum ||g||.
+    """
+    size = np.linalg.norm(G, axis=1)
+    left = np.argsort(-size, kind="stable")
+    directions, weights = [], []
+    while len(left):
+        leader = H[:, left[0]]
+        near = np.linalg.norm(H[:, left] - leader[:, None], axis=0) <= angle
+        members, left = left[near], left[~near]
+        h = H[:, members] @ size[members]
+        norm = np.linalg.norm(h)
+        directions.append(h / norm)
+        weights.append(G[members].sum(axis=0) * (norm / size[members].sum()))
+    if not directions:
+        return H, G
+    return np.stack(directions, axis=1), np.stack(weights)

@@ -1,0 +1,177 @@
+"""The exact cone-constrained program over given arrangements, by cvxpy and Clarabel (theory.md 3).
+
+Two master problems share one loop. *Neurons*: with h_j fixed, a group lasso in the output weights;
+the oracle adds the neurons that violate the dual constraint (column generation, the Dantzig-Wolfe
+form of the program, for any number of outputs). *Cones*: with one output, the second-order cone
+program of theory.md 3 itself, over the arrangements in use; it ends exactly what column generation
+only approaches.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import cvxpy as cp
+import numpy as np
+import scipy.sparse as sp
+
+from ..arrangements import Arrangements
+from ..oracle import Cuts, in_arrangements
+from ..problem import Certificate, Options, Problem, Solution
+
+SETTINGS = {"tol_gap_abs": 1e-9, "tol_gap_rel": 1e-9, "tol_feas": 1e-9, "max_iter": 200}
+# Gap, in units of the zero model's loss, at which cones take over from neurons.
+CROSSOVER_GAP = 1e-4
+# Neurons below this fraction of the largest are dropped between rounds.
+NEGLIGIBLE = 1e-7
+# Neurons added in a round, those that violate the dual constraint most: many more, being nearly
+# dependent, make the program ill-conditioned.
+MAX_ADDED = 200
+# Relative slack of the dual constraint that counts as satisfied.
+SLACK = 1e-8
+# Largest n_samples * (rank + 1): beyond it a round takes minutes and gigabytes.
+MAX_SIZE = 200_000
+
+
+@dataclass(frozen=True, eq=False)
+class _Neurons:
+    """Unit directions H (q, m), in the cones ``index`` (m,), and weights G (m, C)."""
+
+    H: np.ndarray
+    index: np.ndarray
+    G: np.ndarray
+    b: np.ndarray
+
+    def add(self, cuts: Cuts, chosen: np.ndarray) -> _Neurons:
+        """Append the chosen cuts, with their unit output weights g."""
+        return _Neurons(
+            np.concatenate([self.H, cuts.H[:, chosen]], axis=1),
+            np.concatenate([self.index, cuts.index[chosen]]),
+            np.concatenate([self.G, cuts.G[chosen]]),
+            self.b,
+        )
+
+    def blocks(self) -> set[tuple[int, bool]]:
+        """Pairs of arrangement and sign of the output weight (one output)."""
+        return set(zip(self.index.tolist(), (self.G[:, 0] > 0).tolist(), strict=True))
+
+    def without_negligible(self) -> _Neurons:
+        size = np.linalg.norm(self.G, axis=1)
+        keep = size > NEGLIGIBLE * size.max(initial=0.0)
+        return _Neurons(self.H[:, keep], self.index[keep], self.G[keep], self.b)
+
+
+def solve(problem: Problem, arrangements: Arrangements | None, options: Options) -> Solution:
+    """Add what violates the dual constraint until nothing does, or gap <= tol * zero_loss."""
+    if arrangements is None:
+        raise ValueError("The cvxpy backend needs arrangements.")
+    n, q = problem.Q.shape
+    if n * q > MAX_SIZE:
+        raise ValueError(
+            f"The cvxpy backend takes n_samples * (rank + 1) up to {MAX_SIZE}, got {n} * {q}; "
+            "use fewer samples or a smaller rank."
+        )
+    C, unit = problem.n_outputs, problem.zero_loss
+    neurons = best = _Neurons(
+        np.zeros((q, 0)), np.zeros(0, dtype=int), np.zeros((0, C)), problem.zero_intercept
+    )
+    primal, dual = problem.primal(best.H, best.G, best.b), -np.inf
+    V, dual_norm, in_cones = np.zeros((n, C)), 0.0, set[tuple[int, bool]]()
+    for n_iter in range(options.max_iter + 1):
+        point = problem.dual_point(problem.output(neurons.H, neurons.G, neurons.b))
+        cuts = in_arrangements(problem.Q, point, arrangements, problem.beta)
+        value = problem.dual(point, cuts.dual_norm)
+        if value > dual:
+            dual, V, dual_norm = value, point, cuts.dual_norm
+        violated = cuts.worst(problem.beta * (1 + SLACK), MAX_ADDED)
+        gap = primal - dual
+        if options.verbose:
+            print(
+                f"round {n_iter}: primal {primal:.8g} dual {dual:.8g} gap {gap:.2e} "
+                f"neurons {len(best.G)} violated {len(violated)}"
+            )
+        if gap <= options.tol * unit or not len(violated) or n_iter == options.max_iter:
+            break
+        try:
+            if C == 1 and gap <= CROSSOVER_GAP * unit:
+                blocks = neurons.add(cuts, violated).blocks()
+                if blocks <= in_cones:
+                    break  # solved already: what remains is the solver's own error
+                in_cones |= blocks
+                neurons = _solve_cones(problem, arrangements, sorted(in_cones), options)
+            else:
+                neurons = _solve_neurons(problem, neurons.add(cuts, violated), options)
+        except cp.SolverError:
+            if not len(best.G):
+                raise
+            break  # the best so far stands, with its gap
+        trial = problem.primal(neurons.H, neurons.G, neurons.b)
+        if trial <= primal:
+            primal, best = trial, neurons
+    certificate: Certificate = "sampled"
+    if arrangements.complete:
+        certificate = "exact" if C == 1 else "search"
+    return Solution(best.H, best.G, best.b, V, dual_norm, certificate, max(n_iter, 1))
+
+
+def _solve_neurons(problem: Problem, neurons: _Neurons, options: Options) -> _Neurons:
+    """Minimise over G, b of Loss(relu(Q H) G + 1 b^T, Y) + beta sum_j ||g_j||."""
+    C = problem.n_outputs
+    G, b = cp.Variable((len(neurons.G), C)), _intercept(problem)
+    size = cp.abs(G) if C == 1 else cp.norm(G, 2, axis=1)
+    _minimise(problem, problem.features(neurons.H) @ G, b, cp.sum(size), [], options)
+    found = _Neurons(neurons.H, neurons.index, G.value, _value(b, C))
+    return found.without_negligible()
+
+
+def _solve_cones(
+    problem: Problem, arrangements: Arrangements, blocks: list[tuple[int, bool]], options: Options
+) -> _Neurons:
+    """Minimise Loss(sum_j g_j D_j Q s_j + 1 b, y) + beta sum_j ||s_j||, (2 D_j - I) Q s_j >= 0.
+
+    One block j for each pair of arrangement and sign g_j of the output weight.
+    """
+    (n, q), J = problem.Q.shape, len(blocks)
+    index, positive = (np.array(part) for part in zip(*blocks, strict=True))
+    g = np.where(positive, 1.0, -1.0)
+    masks = arrangements.masks(index)
+    A = np.einsum("j,jn,nq->njq", g, masks, problem.Q, optimize=True).reshape(n, J * q)
+    signed = np.where(masks, 1.0, -1.0)[:, :, None] * problem.Q  # (J, n, q)
+    columns = np.broadcast_to(np.arange(J * q).reshape(J, 1, q), signed.shape)
+    rows = np.arange(0, signed.size + 1, q)
+    cone = sp.csr_array((signed.ravel(), columns.ravel(), rows), shape=(J * n, J * q))
+    S, size, b = cp.Variable(J * q), cp.Variable(J), _intercept(problem)
+    in_cone = [cone @ S >= 0, cp.SOC(size, cp.reshape(S, (q, J), order="F"), axis=0)]
+    F = cp.reshape(A @ S, (n, 1), order="C")
+    _minimise(problem, F, b, cp.sum(size), in_cone, options)
+    H = S.value.reshape(J, q).T
+    norms = np.maximum(np.linalg.norm(H, axis=0), 1e-300)
+    return _Neurons(H / norms, index, (g * norms)[:, None], _value(b, 1)).without_negligible()
+
+
+def _intercept(problem: Problem) -> Any:
+    return cp.Variable((1, problem.n_outputs)) if problem.fit_intercept else None
+
+
+def _value(b: Any, n_outputs: int) -> np.ndarray:
+    return np.zeros(n_outputs) if b is None else b.value[0]
+
+
+def _minimise(
+    problem: Problem, F: Any, b: Any, penalty: Any, constraints: list[Any], options: Options
+) -> None:
+    """Minimise Loss(F + 1 b^T, Y) + beta penalty in place; how well is for the gap to judge."""
+    if b is not None:
+        F = F + np.ones((len(problem.Y), 1)) @ b
+    objective = problem.loss.as_cvxpy(F, problem.Y, problem.w) + problem.beta * penalty
+    program = cp.Problem(cp.Minimize(objective), constraints)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Solution may be inaccurate", UserWarning)
+        program.solve(solver=cp.CLARABEL, verbose=options.verbose > 1, **SETTINGS)
+    if program.status not in cp.settings.SOLUTION_PRESENT:
+        raise cp.SolverError(
+            f"Clarabel stopped with status '{program.status}' instead of a solution; rescale the "
+            "data, or use a larger beta or a smaller rank."
+        )
