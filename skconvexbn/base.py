@@ -1,0 +1,220 @@
+"""The one fit pipeline: rows -> whitening -> Problem -> solver -> Network."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from .arrangements import Arrangements, count_arrangements, enumerate_all, sample
+from .data import DistinctRows
+from .losses import Loss, SquaredError
+from .network import Network, simplify
+from .oracle import multi_start
+from .problem import Options, Problem
+from .solvers import BACKENDS, choose_backend, get_solver
+from .whitening import Basis, Whitening
+
+# arrangements="auto" enumerates up to this many.
+MAX_AUTO_EXACT = 2_000
+# Starts of the oracle behind beta="auto".
+N_STARTS = 300
+# beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
+BETA_LIMIT = 1e-7
+# Gaps below this fraction of the zero model's loss are rounding.
+ROUNDING = 1e-9
+
+
+class ConvexBNBase(BaseEstimator):
+    """Parameters, fit and network output shared by the estimators."""
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "beta": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "rank": [
+            None,
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Real, 0, 1, closed="neither"),
+        ],
+        "shrinkage": [Interval(Real, 0, 1, closed="both")],
+        "bias_scale": [Interval(Real, 0, None, closed="neither")],
+        "scale": ["boolean"],
+        "fit_intercept": ["boolean"],
+        "arrangements": [StrOptions({"auto", "exact", "sampled"})],
+        "n_arrangements": [Interval(Integral, 1, None, closed="left")],
+        "backend": [StrOptions({"auto", *BACKENDS})],
+        "device": [None, StrOptions({"cpu"})],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        beta: float | str = "auto",
+        rank: int | float | None = None,
+        shrinkage: float = 0.0,
+        bias_scale: float = 1.0,
+        scale: bool = True,
+        fit_intercept: bool = True,
+        arrangements: str = "auto",
+        n_arrangements: int = 100,
+        backend: str = "auto",
+        device: str | None = None,
+        tol: float = 1e-4,
+        max_iter: int = 100,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.beta = beta
+        self.rank = rank
+        self.shrinkage = shrinkage
+        self.bias_scale = bias_scale
+        self.scale = scale
+        self.fit_intercept = fit_intercept
+        self.arrangements = arrangements
+        self.n_arrangements = n_arrangements
+        self.backend = backend
+        self.device = device
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _validate(
+        self, X: Any, y: Any, sample_weight: Any, **y_params: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """X and weights as float64, y, and the relative spacing of the type X came in."""
+        X, y = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, **y_params
+        )
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not weight.any():
+            raise ValueError("Sample weights are all zero: at least one must be positive.")
+        return X.astype(np.float64, copy=False), y, weight, float(np.finfo(X.dtype).eps)
+
+    def _fit_network(
+        self, X: np.ndarray, Y: np.ndarray, w: np.ndarray, loss: Loss, eps: float
+    ) -> None:
+        """Fit to targets Y (n, C) with row weights w (n,) >= 0 and set the fitted attributes."""
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        rows = DistinctRows.of(X, Y, w)
+        whitening = Whitening.fit(rows.X, rows.w, scale=self.scale, eps=eps)
+        basis = whitening.basis(self.rank, self.shrinkage, self.bias_scale)
+        problem, unit = _unit_problem(rows, basis, loss, self.fit_intercept)
+        backend = choose_backend(self.backend, problem, basis)
+        problem = problem.with_beta(self._resolve_beta(problem, unit, basis, seed, backend))
+        if self.verbose:
+            print(f"[{type(self).__name__}] backend {backend}, beta {unit * problem.beta:.6g}")
+        arrangements = None
+        if backend != "closed_form":
+            arrangements = self._make_arrangements(problem, basis, seed, rows.X)
+        options = Options(self.tol, self.max_iter, int(self.verbose))
+        solution = get_solver(backend)(problem, arrangements, options)
+
+        H, G, b = simplify(problem, solution.H, solution.G, solution.b)
+        objective = problem.primal(H, G, b)
+        gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
+        self.beta_ = unit * problem.beta
+        self.backend_ = backend
+        self.device_ = "cpu"
+        self.n_iter_ = solution.n_iter
+        self.objective_ = unit**2 * objective
+        self.dual_objective_ = unit**2 * (objective - gap)
+        self.dual_gap_ = unit**2 * gap
+        self.certificate_ = solution.certificate
+        self.converged_ = bool(gap <= max(self.tol, ROUNDING) * problem.zero_loss)
+        self._set_network(Network.from_neurons(basis, H, unit * G, unit * b), basis)
+        if not self.converged_:
+            warnings.warn(
+                f"The duality gap is {gap / problem.zero_loss:.2e} of the zero model's loss, above "
+                f"tol={self.tol:g}, after {self.n_iter_} iterations (max_iter={self.max_iter}); "
+                "increase max_iter or tol, or use a larger beta.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _resolve_beta(
+        self, problem: Problem, unit: float, basis: Basis, seed: int, backend: str
+    ) -> float:
+        """Beta in the units of ``problem``: as given, by the rule for "auto", or the limit for 0.
+
+        The rule is 0.7 var(Y) sqrt(q) / beta_max for squared error and 0.07 q / beta_max for log
+        loss, where beta_max is the smallest beta of the zero model (theory.md 4).
+        """
+        squared = isinstance(problem.loss, SquaredError)
+        interpolates = backend == "closed_form" and squared and problem.n_outputs == 1
+        if not isinstance(self.beta, str) and (self.beta > 0 or interpolates):
+            return self.beta / unit
+        starts = basis.random_directions(N_STARTS, np.random.RandomState(seed))
+        beta_max = multi_start(problem.Q, problem.dual_point(np.zeros_like(problem.Y)), starts)
+        if beta_max == 0:
+            return 1.0
+        if self.beta == 0:
+            return BETA_LIMIT * beta_max
+        q = problem.Q.shape[1]
+        if squared:
+            return 0.7 * (2 * problem.zero_loss / problem.w.sum()) * np.sqrt(q) / beta_max
+        return 0.07 * q / beta_max
+
+    def _make_arrangements(
+        self, problem: Problem, basis: Basis, seed: int, X: np.ndarray
+    ) -> Arrangements:
+        """Arrangements of the training rows X, by the ``arrangements`` parameter."""
+        affordable = count_arrangements(*problem.Q.shape) <= MAX_AUTO_EXACT
+        if self.arrangements == "exact" or (self.arrangements == "auto" and affordable):
+            return enumerate_all(problem.Q)
+        directions = basis.random_directions(self.n_arrangements, np.random.RandomState(seed))
+        arrangements = sample(problem.Q, directions)
+        if self.warm_start and getattr(self, "n_neurons_", None) and len(self.mean_) == X.shape[1]:
+            active = self._network.hidden(X) >= 0
+            arrangements = arrangements.union(Arrangements.from_masks(active.T))
+        return arrangements
+
+    def _set_network(self, network: Network, basis: Basis) -> None:
+        self._network = network
+        self.coefs_ = network.coefs
+        self.intercepts_ = network.intercepts
+        self.gamma_ = network.gamma
+        self.alpha_ = network.alpha
+        self.hidden_directions_ = network.directions
+        self.mean_ = basis.whitening.mean
+        self.scale_ = basis.whitening.scale
+        self.singular_values_ = basis.singular_values
+        self.rank_ = basis.rank
+        self.n_neurons_ = network.W.shape[1]
+
+    def _network_output(self, X: Any) -> np.ndarray:
+        """Output (n, C) of the fitted network."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        return self._network.output(X)
+
+
+def _unit_problem(
+    rows: DistinctRows, basis: Basis, loss: Loss, fit_intercept: bool
+) -> tuple[Problem, float]:
+    """The problem at beta = 0, with targets of squared error scaled to unit variance.
+
+    Returns the unit by which the targets were divided: beta and the outputs scale with it, the
+    objective with its square.
+    """
+    Q = basis.transform(rows.X)
+    if not isinstance(loss, SquaredError):
+        return Problem(Q, rows.Y, rows.w, loss, 0.0, fit_intercept), 1.0
+    size = float(np.abs(rows.Y).max()) or 1.0  # squares neither overflow nor vanish
+    raw = Problem(Q, rows.Y / size, rows.w, loss, 0.0, fit_intercept, rows.spread / size**2)
+    unit = size * (float(np.sqrt(2 * raw.zero_loss / rows.w.sum())) or 1.0)
+    constant = rows.spread / unit**2
+    return Problem(Q, rows.Y / unit, rows.w, loss, 0.0, fit_intercept, constant), unit

@@ -1,0 +1,342 @@
+"""ConvexBNClassifier: log loss or squared error on class labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, log_expit, log_softmax, softmax
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+
+from .base import ConvexBNBase
+from .losses import BinaryLogLoss, Loss, MultinomialLogLoss, SquaredError
+
+
+class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
+    """Batch-normalised ReLU network for classification, trained by convex optimisation.
+
+    Minimises, over networks of any width m,
+
+        sum_i weight_i loss(f(x_i), y_i) + beta/2 sum_j (gamma_j^2 + alpha_j^2 + ||g_j||^2),
+
+    f(X) = sum_j relu(BN_{gamma_j, alpha_j}(X w_j)) g_j^T + b. Two classes have one output, more
+    classes one output each.
+
+    Parameters
+    ----------
+    loss : {"log_loss", "squared_error"}, default="log_loss"
+        "log_loss" is the cross-entropy of a logit (two classes) or of the softmax;
+        "squared_error" is half the squared distance to -1 and 1 (two classes) or to one-hot
+        vectors.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, which multiply sample_weight; "balanced" is
+        n_samples / (n_classes * count).
+    beta : "auto" or float, default="auto"
+        Weight of the penalty, in [0, inf), in the units of the objective above. "auto" takes
+        0.07 (rank + 1) / beta_max for log loss and 0.7 var sqrt(rank + 1) / beta_max for squared
+        error (var: of the encoded labels), with beta_max the smallest beta at which the network
+        has no neurons; the value taken is ``beta_``. 0 stands for the limit of small beta: the
+        smallest loss (for log loss on separable classes, nearly 0).
+    rank : None, int or float, default=None
+        Number k of singular directions of X kept (theory section 7): None all, up to the numerical
+        rank; an int at most so many; a float in (0, 1) as many as explain more than that share of
+        the variance.
+    shrinkage : float, default=0.0
+        In [0, 1]: 0 is batch normalisation, 1 weight normalisation, see Notes.
+    bias_scale : float, default=1.0
+        b > 0; the penalty on a neuron's shift is alpha^2 / b^2.
+    scale : bool, default=True
+        Scale the columns of X to unit variance before the singular value decomposition. No effect
+        at full rank with ``shrinkage=0``.
+    fit_intercept : bool, default=True
+        Whether to fit the unpenalised output bias b.
+    arrangements : {"auto", "exact", "sampled"}, default="auto"
+        Which activation arrangements D = diag(1[Q h >= 0]) the program ranges over. "exact"
+        enumerates all, an error if there are too many; "sampled" draws ``n_arrangements``
+        directions h at random, as the papers do; "auto" enumerates up to 2000 and samples
+        otherwise. The closed form needs none.
+    n_arrangements : int, default=100
+        Random directions drawn by "sampled"; equal arrangements count once.
+    backend : {"auto", "closed_form", "cvxpy"}, default="auto"
+        "closed_form" needs as many independent directions as distinct rows (d >= n - 1, no
+        truncation, ``shrinkage=0``, ``bias_scale=1``) and equal rows to share their label; an
+        error says which condition does not hold. "cvxpy" solves the cone program with Clarabel.
+        "auto" takes the closed form where it applies and cvxpy otherwise.
+    device : None or "cpu", default=None
+        Both backends run on the CPU.
+    tol : float, default=1e-4
+        Duality gap at which to stop, as a fraction of the loss of the model without neurons
+        (for squared error, units of R^2).
+    max_iter : int, default=100
+        Rounds of the solver at most.
+    warm_start : bool, default=False
+        Add the arrangements of the previous fit's neurons to those sampled.
+    random_state : int, RandomState instance or None, default=None
+        Draws the arrangements, and the starts of the search behind ``beta="auto"``. An int makes
+        fits reproducible, whatever the order of the rows.
+    verbose : int, default=0
+        1 prints a line for every round, 2 also what Clarabel prints.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, sorted.
+    coefs_ : list of two ndarrays, shapes (n_features, m) and (m, n_outputs)
+        Weights W1, W2 of the plain network ``relu(X @ W1 + b1) @ W2 + b2`` with batch
+        normalisation folded in.
+    intercepts_ : list of two ndarrays, shapes (m,) and (n_outputs,)
+        Its biases b1, b2.
+    gamma_, alpha_ : ndarray of shape (m,)
+        Scale and shift of the neurons in the paper's scaling, with
+        gamma^2 + alpha^2 / bias_scale^2 = 1.
+    hidden_directions_ : ndarray of shape (n_features, m)
+        The paper's w_j, normalised to ||(X - mean) w_j|| = 1 (see Notes when shrinkage > 0).
+    mean_, scale_ : ndarray of shape (n_features,)
+        Weighted mean and scale of the columns.
+    singular_values_ : ndarray of shape (rank_,)
+        Those kept, of the centred and scaled (and sqrt(weight) times) rows, descending.
+    rank_ : int
+        Number of directions kept.
+    n_neurons_ : int
+        Number m of neurons; 0 if beta is beta_max or more.
+    beta_ : float
+        The penalty weight used.
+    backend_ : str
+        "closed_form" or "cvxpy".
+    device_ : str
+        "cpu".
+    n_iter_ : int
+        Rounds of the solver, at least 1.
+    objective_ : float
+        Objective of the network, evaluated from its weights in float64.
+    dual_objective_ : float
+        Lower bound on the objective of every network that ``certificate_`` names.
+    dual_gap_ : float
+        ``objective_ - dual_objective_``.
+    certificate_ : {"exact", "sampled", "search"}
+        What the gap is relative to: "exact" all networks of any width; "sampled" those whose
+        neurons lie in the sampled arrangements; "search" all networks, as far as a search
+        inside every arrangement went. With several outputs that search stands behind
+        "sampled", too.
+    converged_ : bool
+        Whether the gap reached tol.
+    n_features_in_ : int
+        Number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had any (all strings).
+
+    See Also
+    --------
+    ConvexBNRegressor : Numeric targets.
+
+    Notes
+    -----
+    BN_{gamma, alpha}(z) = gamma (z - mean z) / ||z - mean z||_2 + alpha / sqrt(n), where n is the
+    sum of the sample weights. Balancing the weights of each neuron, the penalty is
+    beta * sum_j ||(gamma_j, alpha_j)|| ||g_j||. With Q = [U, 1 / sqrt(n)] from the singular value
+    decomposition of the centred X, every neuron is relu(Q h) with ||h|| = ||(gamma, alpha)||, and
+    training is a convex program [1]_. With shrinkage a the denominator ||z - mean z||_2 becomes
+    sqrt((1 - a) ||z - mean z||^2 + a m ||w||^2), m being the mean squared singular value.
+
+    A sample of weight k counts as k equal samples.
+
+    References
+    ----------
+    .. [1] T. Ergen, A. Sahiner, B. Ozturkler, J. Pauly, M. Mardani, M. Pilanci, "Demystifying
+           Batch Normalization in ReLU Networks: Equivalent Convex Optimization Models and
+           Implicit Regularization", ICLR 2022, arXiv:2103.01499.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skconvexbn import ConvexBNClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = ConvexBNClassifier(random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.95)
+    True
+    """
+
+    _parameter_constraints = {
+        **ConvexBNBase._parameter_constraints,
+        "loss": [StrOptions({"log_loss", "squared_error"})],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        *,
+        loss: str = "log_loss",
+        class_weight: dict | str | None = None,
+        beta: float | str = "auto",
+        rank: int | float | None = None,
+        shrinkage: float = 0.0,
+        bias_scale: float = 1.0,
+        scale: bool = True,
+        fit_intercept: bool = True,
+        arrangements: str = "auto",
+        n_arrangements: int = 100,
+        backend: str = "auto",
+        device: str | None = None,
+        tol: float = 1e-4,
+        max_iter: int = 100,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            beta=beta,
+            rank=rank,
+            shrinkage=shrinkage,
+            bias_scale=bias_scale,
+            scale=scale,
+            fit_intercept=fit_intercept,
+            arrangements=arrangements,
+            n_arrangements=n_arrangements,
+            backend=backend,
+            device=device,
+            tol=tol,
+            max_iter=max_iter,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.loss = loss
+        self.class_weight = class_weight
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ConvexBNClassifier:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            At least two samples.
+        y : array-like of shape (n_samples,)
+            Class labels, of two classes at least among the samples of positive weight.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0, not all zero; None stands for ones.
+
+        Returns
+        -------
+        self : ConvexBNClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If an argument or parameter is invalid, a backend does not apply, or there are too
+            many arrangements or samples for it.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the gap is above tol when the solver stops.
+        """
+        X, y, weight, eps = self._validate(X, y, sample_weight)
+        check_classification_targets(y)
+        weight = weight * compute_sample_weight(self.class_weight, y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        present = np.unique(codes[weight > 0])
+        if len(present) < len(self.classes_):
+            X, codes, weight = X[weight > 0], codes[weight > 0], weight[weight > 0]
+            self.classes_, codes = self.classes_[present], np.searchsorted(present, codes)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes with positive weight, "
+                f"got {len(self.classes_)} class."
+            )
+        Y, loss = self._encode(codes)
+        self._fit_network(X, Y, weight, loss, eps)
+        return self
+
+    def _encode(self, codes: np.ndarray) -> tuple[np.ndarray, Loss]:
+        """Targets (n, C) and loss of class codes (n,)."""
+        log_loss = self.loss == "log_loss"
+        if len(self.classes_) == 2:
+            positive = codes[:, None].astype(np.float64)
+            return (positive, BinaryLogLoss()) if log_loss else (2 * positive - 1, SquaredError())
+        one_hot = np.eye(len(self.classes_))[codes]
+        return one_hot, MultinomialLogLoss() if log_loss else SquaredError()
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Network outputs: logits, or with squared error estimates of the encoded labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            One output for two classes, positive for ``classes_[1]``; else one for each class.
+        """
+        F = self._network_output(X)
+        return F[:, 0] if len(self.classes_) == 2 else F
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the most probable class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Class labels.
+        """
+        F = self.decision_function(X)
+        return self.classes_[(F > 0).astype(int) if F.ndim == 1 else F.argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Class probabilities.
+
+        With log loss the logistic function or softmax of the outputs; with squared error, whose
+        outputs estimate probabilities already, the outputs cut to [0, 1] and normalised.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities, in the order of ``classes_``.
+        """
+        F = self.decision_function(X)
+        if self.loss == "log_loss":
+            return np.stack([expit(-F), expit(F)], axis=1) if F.ndim == 1 else softmax(F, axis=1)
+        if F.ndim == 1:
+            positive = np.clip((F + 1) / 2, 0.0, 1.0)
+            return np.stack([1 - positive, positive], axis=1)
+        # No output above 0: the largest are the nearest to a probability.
+        F = np.where(F.max(axis=1, keepdims=True) > 0, F, F - F.max(axis=1, keepdims=True) + 1)
+        P = np.clip(F, 0.0, 1.0)
+        return P / P.sum(axis=1, keepdims=True)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Logarithms of the class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Log-probabilities, in the order of ``classes_``.
+        """
+        if self.loss != "log_loss":
+            with np.errstate(divide="ignore"):
+                return np.log(self.predict_proba(X))
+        F = self.decision_function(X)
+        if F.ndim == 1:
+            return np.stack([log_expit(-F), log_expit(F)], axis=1)
+        return log_softmax(F, axis=1)

@@ -1,0 +1,198 @@
+"""ConvexBNRegressor: squared error, one or several outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
+
+from .base import ConvexBNBase
+from .losses import SquaredError
+
+
+class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
+    """Batch-normalised ReLU network for regression, trained by convex optimisation.
+
+    Minimises, over networks of any width m,
+
+        1/2 sum_i weight_i ||f(x_i) - y_i||^2 + beta/2 sum_j (gamma_j^2 + alpha_j^2 + ||g_j||^2),
+
+    f(X) = sum_j relu(BN_{gamma_j, alpha_j}(X w_j)) g_j^T + b.
+
+    Parameters
+    ----------
+    beta : "auto" or float, default="auto"
+        Weight of the penalty, in [0, inf), in the units of the objective above. "auto" takes
+        0.7 var(y) sqrt(rank + 1) / beta_max, with beta_max the smallest beta at which
+        the network has no neurons; the value taken is ``beta_``. 0 stands for the limit of small
+        beta: interpolation where the network can interpolate.
+    rank : None, int or float, default=None
+        Number k of singular directions of X kept (theory section 7): None all, up to the numerical
+        rank; an int at most so many; a float in (0, 1) as many as explain more than that share of
+        the variance.
+    shrinkage : float, default=0.0
+        In [0, 1]: 0 is batch normalisation, 1 weight normalisation, see Notes.
+    bias_scale : float, default=1.0
+        b > 0; the penalty on a neuron's shift is alpha^2 / b^2.
+    scale : bool, default=True
+        Scale the columns of X to unit variance before the singular value decomposition. No effect
+        at full rank with ``shrinkage=0``.
+    fit_intercept : bool, default=True
+        Whether to fit the unpenalised output bias b.
+    arrangements : {"auto", "exact", "sampled"}, default="auto"
+        Which activation arrangements D = diag(1[Q h >= 0]) the program ranges over. "exact"
+        enumerates all, an error if there are too many; "sampled" draws ``n_arrangements``
+        directions h at random, as the papers do; "auto" enumerates up to 2000 and samples
+        otherwise. The closed form needs none.
+    n_arrangements : int, default=100
+        Random directions drawn by "sampled"; equal arrangements count once.
+    backend : {"auto", "closed_form", "cvxpy"}, default="auto"
+        "closed_form" needs as many independent directions as distinct rows (d >= n - 1, no
+        truncation, ``shrinkage=0``, ``bias_scale=1``) and one output or one-hot targets; an error
+        says which condition does not hold. "cvxpy" solves the cone program with Clarabel. "auto"
+        takes the closed form where it applies and cvxpy otherwise.
+    device : None or "cpu", default=None
+        Both backends run on the CPU.
+    tol : float, default=1e-4
+        Duality gap at which to stop, as a fraction of the loss of the model without neurons
+        (for squared error, units of R^2).
+    max_iter : int, default=100
+        Rounds of the solver at most.
+    warm_start : bool, default=False
+        Add the arrangements of the previous fit's neurons to those sampled.
+    random_state : int, RandomState instance or None, default=None
+        Draws the arrangements, and the starts of the search behind ``beta="auto"``. An int makes
+        fits reproducible, whatever the order of the rows.
+    verbose : int, default=0
+        1 prints a line for every round, 2 also what Clarabel prints.
+
+    Attributes
+    ----------
+    coefs_ : list of two ndarrays, shapes (n_features, m) and (m, n_outputs)
+        Weights W1, W2 of the plain network ``relu(X @ W1 + b1) @ W2 + b2`` with batch
+        normalisation folded in.
+    intercepts_ : list of two ndarrays, shapes (m,) and (n_outputs,)
+        Its biases b1, b2.
+    gamma_, alpha_ : ndarray of shape (m,)
+        Scale and shift of the neurons in the paper's scaling, with
+        gamma^2 + alpha^2 / bias_scale^2 = 1.
+    hidden_directions_ : ndarray of shape (n_features, m)
+        The paper's w_j, normalised to ||(X - mean) w_j|| = 1 (see Notes when shrinkage > 0).
+    mean_, scale_ : ndarray of shape (n_features,)
+        Weighted mean and scale of the columns.
+    singular_values_ : ndarray of shape (rank_,)
+        Those kept, of the centred and scaled (and sqrt(weight) times) rows, descending.
+    rank_ : int
+        Number of directions kept.
+    n_neurons_ : int
+        Number m of neurons; 0 if beta is beta_max or more.
+    beta_ : float
+        The penalty weight used.
+    backend_ : str
+        "closed_form" or "cvxpy".
+    device_ : str
+        "cpu".
+    n_iter_ : int
+        Rounds of the solver, at least 1.
+    objective_ : float
+        Objective of the network, evaluated from its weights in float64.
+    dual_objective_ : float
+        Lower bound on the objective of every network that ``certificate_`` names.
+    dual_gap_ : float
+        ``objective_ - dual_objective_``.
+    certificate_ : {"exact", "sampled", "search"}
+        What the gap is relative to: "exact" all networks of any width; "sampled" those whose
+        neurons lie in the sampled arrangements; "search" all networks, as far as a search
+        inside every arrangement went. With several outputs that search stands behind
+        "sampled", too.
+    converged_ : bool
+        Whether the gap reached tol.
+    n_features_in_ : int
+        Number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had any (all strings).
+
+    See Also
+    --------
+    ConvexBNClassifier : Class labels.
+
+    Notes
+    -----
+    BN_{gamma, alpha}(z) = gamma (z - mean z) / ||z - mean z||_2 + alpha / sqrt(n), where n is the
+    sum of the sample weights. Balancing the weights of each neuron, the penalty is
+    beta * sum_j ||(gamma_j, alpha_j)|| ||g_j||. With Q = [U, 1 / sqrt(n)] from the singular value
+    decomposition of the centred X, every neuron is relu(Q h) with ||h|| = ||(gamma, alpha)||, and
+    training is a convex program [1]_. With shrinkage a the denominator ||z - mean z||_2 becomes
+    sqrt((1 - a) ||z - mean z||^2 + a m ||w||^2), m being the mean squared singular value.
+
+    A sample of weight k counts as k equal samples.
+
+    References
+    ----------
+    .. [1] T. Ergen, A. Sahiner, B. Ozturkler, J. Pauly, M. Mardani, M. Pilanci, "Demystifying
+           Batch Normalization in ReLU Networks: Equivalent Convex Optimization Models and
+           Implicit Regularization", ICLR 2022, arXiv:2103.01499.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skconvexbn import ConvexBNRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = ConvexBNRegressor(rank=2, random_state=0).fit(X[:100], y[:100])
+    >>> model.backend_, model.converged_
+    ('cvxpy', True)
+    >>> bool(model.dual_gap_ <= 1e-5 * model.objective_)
+    True
+    """
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ConvexBNRegressor:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            At least two samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0, not all zero; None stands for ones.
+
+        Returns
+        -------
+        self : ConvexBNRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If an argument or parameter is invalid, a backend does not apply, or there are too
+            many arrangements or samples for it.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the gap is above tol when the solver stops.
+        """
+        X, y, weight, eps = self._validate(X, y, sample_weight, y_numeric=True, multi_output=True)
+        y = y.astype(np.float64, copy=False)
+        self._y_ndim = y.ndim
+        self._fit_network(X, y.reshape(len(y), -1), weight, SquaredError(), eps)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Network outputs, in the shape of the y of fit.
+        """
+        F = self._network_output(X)
+        return F[:, 0] if self._y_ndim == 1 else F
