@@ -124,6 +124,7 @@ class ConvexBNBase(BaseEstimator):
         solution = get_solver(backend)(problem, arrangements, options)
 
         H, G, b = simplify(problem, solution.H, solution.G, solution.b)
+        b = loss.canonical_intercept(b)
         objective = problem.primal(H, G, b)
         gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
         self.beta_ = unit * problem.beta

@@ -57,6 +57,10 @@ class Loss(ABC):
         """Factor s in [0, inf) at which the dual value of s V is taken, constraints aside."""
         return 1.0
 
+    def canonical_intercept(self, b: np.ndarray) -> np.ndarray:
+        """The representative of intercepts (C,) that do not differ in loss."""
+        return b
+
 
 class SquaredError(Loss):
     """1/2 sum_i w_i ||f_i - y_i||^2."""
@@ -132,6 +136,9 @@ class MultinomialLogLoss(Loss):
 
     def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
         return float(w @ entr(Y - V / w[:, None]).sum(axis=1))
+
+    def canonical_intercept(self, b: np.ndarray) -> np.ndarray:
+        return b - b.mean()
 
     def as_cvxpy(self, F: Any, Y: np.ndarray, w: np.ndarray) -> Any:
         import cvxpy as cp

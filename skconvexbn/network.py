@@ -84,6 +84,8 @@ def simplify(
     norms = np.linalg.norm(H, axis=0)
     H = H / np.where(norms > 0, norms, 1.0)
     G = G * norms[:, None]
+    used = G.any(axis=1)
+    H, G = H[:, used], G[used]
     limit = problem.primal(H, G, b) + 1e-12 * problem.zero_loss
     if problem.zero_loss <= limit:
         return H[:, :0], G[:0], problem.zero_intercept

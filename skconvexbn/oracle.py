@@ -104,8 +104,9 @@ def _maxima(
         Gt = Gt[s > 0.5 * limit]
         starts = np.concatenate([Gt, -Gt])
     maxima: list[tuple[float, np.ndarray, np.ndarray]] = []
+    zero = 1e-10 * float(np.linalg.norm(M))  # projections onto {0}, up to rounding
     for g in starts:
-        value = 0.0
+        value = zero
         for _ in range(N_ALTERNATIONS if M.shape[1] > 1 else 1):
             h = project_onto_cone(A, M @ g)
             norm = float(np.linalg.norm(h))
@@ -114,7 +115,7 @@ def _maxima(
             value, h = norm, h / norm
             best = (value, h, g)
             g = M.T @ h / np.linalg.norm(M.T @ h)
-        if value > 0 and not any(abs(value - m[0]) <= 1e-6 * value for m in maxima):
+        if value > zero and not any(abs(value - m[0]) <= 1e-6 * value for m in maxima):
             maxima.append(best)
     return maxima
 

@@ -5,17 +5,26 @@ In the coordinates sqrt(w) Q, which are orthonormal, a neuron is any p >= 0 with
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import combinations
+
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize
+from scipy.sparse.csgraph import connected_components
 
 from ..arrangements import Arrangements
 from ..losses import SquaredError
+from ..network import merge, prune
 from ..problem import Options, Problem, Solution
 from ..whitening import Basis
+from .group_lasso import group_lasso
 
 # Exact copositive maximum by enumerating supports up to this many classes.
-MAX_SUPPORTS = 12
+MAX_SUPPORTS = 16
+# Maximisers that join in a round, the best; flat maxima have many.
+MAX_JOINED = 3
+# Angle below which maximisers count as one, and neurons are merged while descending.
+SAME_DIRECTION = 1e-3
 
 
 def violated_condition(problem: Problem, basis: Basis) -> str | None:
@@ -91,28 +100,87 @@ def _labels(problem: Problem, options: Options) -> Solution:
     """Class labels: the samples of a class are one super-sample of weight W_k.
 
     A network constant on classes is F_k = sum_j p_jk g_j / sqrt(W_k) + b with p_j >= 0. The pairs
-    (e_k, g_k), one neuron a class, are optimal unless two classes share a neuron; then the
-    maximiser p of the dual constraint joins them, until there is none.
+    (e_k, g_k), one neuron a class, are optimal unless classes share neurons; then the maximisers p
+    of the dual constraint join them and all move together, until none violates it.
     """
     T, group = np.unique(problem.Y, axis=0, return_inverse=True)
     group = group.ravel()
     W = np.bincount(group, problem.w)
-    P = np.eye(len(W))
     lift = np.sqrt(problem.w / W[group])[:, None]  # super-sample -> sqrt(w) coordinates
-    n_iter = 0
-    while n_iter < options.max_iter:
-        n_iter += 1
-        G, b = _group_lasso(problem, P, T, W)
-        F = (P @ G) / np.sqrt(W)[:, None] + b
-        V = -problem.loss.gradient(F, T, W)
-        U = V / np.sqrt(W)[:, None]
-        joined, dual_norm = _copositive_maximum(U)
-        done = dual_norm <= problem.beta * (1 + 1e-9) or not len(joined)
-        if done or np.max(joined @ P, initial=0.0) > 1 - 1e-12:
+    P = np.eye(len(W))
+    collapsed = replace(problem, Q=np.diag(1 / np.sqrt(W)), Y=T, w=W)
+    G, b = _output_weights(collapsed, P)
+    n_iter = 1
+    while True:
+        V = -problem.loss.gradient(collapsed.output(P, G, b), T, W)
+        U = collapsed.Q @ V
+        joined, dual_norm = _copositive_maximum(U, P, problem.beta * (1 + 1e-7))
+        if dual_norm <= problem.beta * (1 + 1e-7) or n_iter == options.max_iter:
             break
-        P = np.concatenate([P, joined.T], axis=1)
+        P, G = prune(P, G)
+        small = 1e-3 * np.linalg.norm(G) + 1e-6 * np.linalg.norm(U)
+        direction = joined @ U
+        direction *= small / np.linalg.norm(direction, axis=1, keepdims=True)
+        P, G = np.concatenate([P, joined.T], axis=1), np.concatenate([G, direction])
+        P, G, b = _descend(collapsed, P, G, b)
+        P, _ = merge(*prune(P, G), angle=SAME_DIRECTION)
+        G, b = _output_weights(collapsed, P)
+        n_iter += 1
     per_sample = V[group] * (problem.w / W[group])[:, None]
     return _solution(problem, lift * P[group], G, b, per_sample, dual_norm, n_iter)
+
+
+def _output_weights(problem: Problem, P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """G and b for given P: the group lasso, which separates where P = I and b = 0."""
+    K = len(P)
+    squared = isinstance(problem.loss, SquaredError) and not problem.fit_intercept
+    if squared and P.shape == (K, K) and np.array_equal(P, np.eye(K)):
+        target = np.sqrt(problem.w)[:, None] * problem.Y
+        norms = np.linalg.norm(target, axis=1, keepdims=True)
+        shrunk = np.maximum(1 - problem.beta / np.maximum(norms, 1e-300), 0) * target
+        return shrunk, np.zeros(problem.n_outputs)
+    start = np.zeros((P.shape[1], problem.n_outputs)), problem.zero_intercept
+    return group_lasso(problem, problem.features(P), *start)
+
+
+def _descend(
+    problem: Problem, P: np.ndarray, G: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Local minimum over P >= 0, G, b, with the penalty beta / 2 (||P||^2 + ||G||^2)."""
+    T, W, loss, beta = problem.Y, problem.w, problem.loss, problem.beta
+    (K, m), C = P.shape, problem.n_outputs
+    root = np.sqrt(W)[:, None]
+    sizes = [K * m, K * m + m * C]
+
+    def split(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        p, g, b = np.split(x, sizes)
+        return p.reshape(K, m), g.reshape(m, C), b
+
+    def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
+        P, G, b = split(x)
+        F = (P @ G) / root + b
+        D = loss.gradient(F, T, W)
+        value = loss.value(F, T, W) + beta / 2 * (np.sum(P * P) + np.sum(G * G))
+        slope_b = D.sum(axis=0) * problem.fit_intercept
+        D = D / root
+        parts = [(D @ G.T + beta * P).ravel(), (P.T @ D + beta * G).ravel(), slope_b]
+        return float(value), np.concatenate(parts)
+
+    balance = np.sqrt(np.linalg.norm(G, axis=1))
+    start = [(P * balance).ravel(), (G / np.maximum(balance, 1e-300)[:, None]).ravel(), b]
+    bounds = [(0, None)] * (K * m) + [(None, None)] * (m * C + C)
+    options = {"maxiter": 5000, "maxfun": 10000, "maxcor": 30, "ftol": 1e-16, "gtol": 1e-11}
+    found = minimize(
+        value_and_gradient,
+        np.concatenate(start),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options=options,
+    )
+    P, G, b = split(found.x)
+    norms = np.linalg.norm(P, axis=0)
+    return P / np.maximum(norms, 1e-300), G * norms[:, None], b
 
 
 def _solution(
@@ -124,107 +192,71 @@ def _solution(
     dual_norm: float,
     n_iter: int = 1,
 ) -> Solution:
-    """Neurons from their activations P (n, m) in the coordinates sqrt(w) Q."""
+    """Turn activations P (n, m) in the coordinates sqrt(w) Q."""
     H = (np.sqrt(problem.w)[:, None] * problem.Q).T @ P
     return Solution(H, G, b, V, dual_norm, "exact", n_iter)
 
 
-def _copositive_maximum(U: np.ndarray) -> tuple[np.ndarray, float]:
-    """Max ||U^T p|| over p >= 0, ||p|| <= 1: maximisers (m, K) found, and the value.
+def _copositive_maximum(
+    U: np.ndarray, P: np.ndarray, limit: float = np.inf
+) -> tuple[np.ndarray, float]:
+    """Maximum of ||U^T p|| over p >= 0, ||p|| <= 1: maximisers (m, K) found, and the value.
 
-    The value is exact if U U^T has no positive entry off the diagonal or K <= MAX_SUPPORTS, and
-    otherwise an upper bound: the largest eigenvalue of the positive part of U U^T.
+    A search, from the columns of P (K, m), unit vectors and eigenvectors, is enough above limit;
+    below, the value is exact if no class is connected to MAX_SUPPORTS others by positive entries of
+    U U^T, and an upper bound otherwise.
     """
     A = U @ U.T
     K = len(A)
-    bound = float(np.sqrt(np.linalg.eigvalsh(np.maximum(A, 0.0))[-1].clip(min=0)))
-    values, vectors = np.linalg.eigh(A)
-    p = np.concatenate([np.eye(K), np.maximum(vectors, 0).T, np.maximum(-vectors, 0).T])
+    _, vectors = np.linalg.eigh(A)
+    p = np.concatenate([P.T, np.eye(K), np.maximum(vectors, 0).T, np.maximum(-vectors, 0).T])
     p = p[p.any(axis=1)]
-    for _ in range(1000):  # projected power steps, monotone since A is positive semidefinite
+    for _ in range(300):  # projected power steps, monotone since A is positive semidefinite
         p = np.maximum(p @ A, 0.0)
         p /= np.maximum(np.linalg.norm(p, axis=1, keepdims=True), 1e-300)
     values = np.linalg.norm(p @ U, axis=1)
-    if bound > values.max() * (1 + 1e-9) and K <= MAX_SUPPORTS:
-        supports = (np.arange(1, 2**K)[:, None] >> np.arange(K)) & 1
-        for support in supports.astype(bool):
-            s, vector = np.linalg.eigh(A[np.ix_(support, support)])
-            if np.all(vector[:, -1] >= 0) or np.all(vector[:, -1] <= 0):
-                candidate = np.zeros(K)
-                candidate[support] = np.abs(vector[:, -1])
-                if s[-1] > np.square(values.max()):
-                    p, values = np.vstack([p, candidate]), np.append(values, np.sqrt(s[-1]))
-        bound = float(values.max())
-    _, first = np.unique(np.round(p, 9), axis=0, return_index=True)
-    first = first[values[first] > values.max() * (1 - 1e-6)]
-    return p[first], min(bound, float(np.linalg.norm(U, ord=2)))
+    if values.max() > limit:
+        return _distinct(p, values), float(values.max())
+    bound, maximiser = 0.0, p[values.argmax()]
+    # Entries < 0 between components only lower p^T A p: the maximum is that of a component.
+    _, component = connected_components(A > 0)
+    for c in np.unique(component):
+        members = np.flatnonzero(component == c)
+        square, q = _component_maximum(A[np.ix_(members, members)], values.max() ** 2)
+        bound = max(bound, float(np.sqrt(square)))
+        if q is not None and np.sqrt(square) >= bound:
+            maximiser = np.zeros(K)
+            maximiser[members] = q
+    p = np.vstack([p, maximiser])
+    return _distinct(p, np.linalg.norm(p @ U, axis=1)), bound
 
 
-def _group_lasso(
-    problem: Problem, P: np.ndarray, T: np.ndarray, W: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Min over G (m, C), b of sum_k W_k loss((P G)_k / sqrt(W_k) + b, T_k) + beta sum_j ||g_j||.
+def _distinct(p: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The best of the maximisers p (m, K), one for each direction."""
+    best = np.argsort(-values)
+    best = best[values[best] > (1 - 1e-3) * values.max()]
+    maxima, _ = merge(p[best].T, values[best, None], SAME_DIRECTION)
+    return maxima.T[:MAX_JOINED]
 
-    Newton on sqrt(||g||^2 + eps^2), with eps going to zero.
+
+def _component_maximum(A: np.ndarray, found: float) -> tuple[float, np.ndarray | None]:
+    """Maximum of p^T A p over p >= 0, ||p|| <= 1, or a bound on it, and the maximiser if known.
+
+    The largest eigenvalue of the positive part of A is a bound, and the maximum where A >= 0.
+    Else, unless ``found`` reaches it, all supports are tried: on that of the maximiser, p is the
+    leading eigenvector.
     """
-    K, m = P.shape
-    C = T.shape[1]
-    root = np.sqrt(W)[:, None]
-    if isinstance(problem.loss, SquaredError) and not problem.fit_intercept and m == K:
-        norms = np.linalg.norm(root * T, axis=1, keepdims=True)
-        return np.maximum(1 - problem.beta / np.maximum(norms, 1e-300), 0) * root * T, np.zeros(C)
-    R = P / root
-    if problem.fit_intercept:
-        R = np.concatenate([R, np.ones((K, 1))], axis=1)
-    x = np.zeros((R.shape[1], C))
-    scale = float(np.sqrt(W.sum()))
-    for eps in scale * np.geomspace(1e-1, 1e-12, 23):
-        x = _smooth_newton(problem, R, T, W, x, m, eps)
-    G, b = x[:m], (x[m] if problem.fit_intercept else np.zeros(C))
-    return np.where(np.linalg.norm(G, axis=1, keepdims=True) > 1e-8 * scale, G, 0.0), b
-
-
-def _smooth_newton(
-    problem: Problem,
-    R: np.ndarray,
-    T: np.ndarray,
-    W: np.ndarray,
-    x: np.ndarray,
-    m: int,
-    eps: float,
-) -> np.ndarray:
-    """Newton's method on the group lasso whose first m rows carry beta sqrt(||g||^2 + eps^2)."""
-    loss, beta = problem.loss, problem.beta
-    M, C = x.shape
-
-    def norms(x: np.ndarray) -> np.ndarray:
-        return np.sqrt(np.square(x[:m]).sum(axis=1) + eps**2)
-
-    def value(x: np.ndarray) -> float:
-        return loss.value(R @ x, T, W) + beta * float(norms(x).sum())
-
-    current = value(x)
-    for _ in range(50):
-        F, r = R @ x, norms(x)
-        gradient = R.T @ loss.gradient(F, T, W)
-        gradient[:m] += beta * x[:m] / r[:, None]
-        hessian = np.einsum("kj,kcd,kl->jcld", R, loss.hessian(F, W), R, optimize=True)
-        rows = np.arange(m)
-        unit = x[:m] / r[:, None]
-        curvature = np.eye(C) - unit[:, :, None] * unit[:, None, :]
-        hessian[rows, :, rows, :] += beta * curvature / r[:, None, None]
-        hessian = hessian.reshape(M * C, M * C)
-        d = 1 / np.sqrt(np.maximum(hessian.diagonal(), 1e-300))
-        scaled = hessian * d * d[:, None]
-        scaled[np.diag_indices(M * C)] += 1e-12
-        step = -d * cho_solve(cho_factor(scaled, lower=True), d * gradient.ravel())
-        decrement = -float(step @ gradient.ravel())
-        if decrement <= 1e-15 * max(abs(current), 1e-300):
-            break
-        t = 1.0
-        while (trial := value(x + t * step.reshape(M, C))) > current - 1e-4 * t * decrement:
-            t /= 2
-            if t < 1e-8:  # at the resolution of float64
-                return x
-        x, current = x + t * step.reshape(M, C), trial
-    return x
+    bound = float(max(np.linalg.eigvalsh(np.maximum(A, 0.0))[-1], 0.0))
+    K = len(A)
+    if bound <= found * (1 + 1e-9) or K > MAX_SUPPORTS:
+        return bound, None
+    best, maximiser = 0.0, None
+    for size in range(1, K + 1):
+        supports = np.array(list(combinations(range(K), size)))
+        s, vectors = np.linalg.eigh(A[supports[:, :, None], supports[:, None, :]])
+        leading = vectors[:, :, -1] * np.sign(vectors[:, :, -1].sum(axis=1))[:, None]
+        feasible = np.flatnonzero((leading >= -1e-12).all(axis=1))
+        if len(feasible) and (top := feasible[s[feasible, -1].argmax()]) >= 0 and s[top, -1] > best:
+            best, maximiser = float(s[top, -1]), np.zeros(K)
+            maximiser[supports[top]] = np.maximum(leading[top], 0)
+    return best, maximiser

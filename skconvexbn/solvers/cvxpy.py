@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from ..arrangements import Arrangements
 from ..oracle import Cuts, in_arrangements
 from ..problem import Certificate, Options, Problem, Solution
+from .group_lasso import MAX_UNKNOWNS, group_lasso
 
 SETTINGS = {"tol_gap_abs": 1e-9, "tol_gap_rel": 1e-9, "tol_feas": 1e-9, "max_iter": 200}
 # Gap, in units of the zero model's loss, at which cones take over from neurons.
@@ -122,8 +123,8 @@ def _solve_neurons(problem: Problem, neurons: _Neurons, options: Options) -> _Ne
     G, b = cp.Variable((len(neurons.G), C)), _intercept(problem)
     size = cp.abs(G) if C == 1 else cp.norm(G, 2, axis=1)
     _minimise(problem, problem.features(neurons.H) @ G, b, cp.sum(size), [], options)
-    found = _Neurons(neurons.H, neurons.index, G.value, _value(b, C))
-    return found.without_negligible()
+    found = _Neurons(neurons.H, neurons.index, G.value, _value(b, C)).without_negligible()
+    return _polish(problem, found)
 
 
 def _solve_cones(
@@ -148,7 +149,19 @@ def _solve_cones(
     _minimise(problem, F, b, cp.sum(size), in_cone, options)
     H = S.value.reshape(J, q).T
     norms = np.maximum(np.linalg.norm(H, axis=0), 1e-300)
-    return _Neurons(H / norms, index, (g * norms)[:, None], _value(b, 1)).without_negligible()
+    found = _Neurons(H / norms, index, (g * norms)[:, None], _value(b, 1)).without_negligible()
+    return _polish(problem, found)
+
+
+def _polish(problem: Problem, neurons: _Neurons) -> _Neurons:
+    """Output weights by Newton's method: Clarabel leaves errors of 1e-6 where log loss is flat."""
+    if neurons.G.size > MAX_UNKNOWNS:
+        return neurons
+    R = problem.features(neurons.H)
+    G, b = group_lasso(problem, R, neurons.G, neurons.b, eps=1e-4)
+    if problem.primal(neurons.H, G, b) > problem.primal(neurons.H, neurons.G, neurons.b):
+        return neurons
+    return _Neurons(neurons.H, neurons.index, G, b).without_negligible()
 
 
 def _intercept(problem: Problem) -> Any:

@@ -1,0 +1,95 @@
+"""Output weights of given neurons, to the resolution of float64.
+
+    min over G, b of Loss(R G + 1 b^T, Y) + beta sum_j ||g_j||
+
+by Newton's method on sqrt(||g||^2 + eps^2), with eps going to zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from ..problem import Problem
+
+# Newton systems of up to this many unknowns take milliseconds.
+MAX_UNKNOWNS = 500
+
+
+def group_lasso(
+    problem: Problem, R: np.ndarray, G: np.ndarray, b: np.ndarray, eps: float = 0.1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Minimiser (G, b) for features R (n, m), from a start whose error is about eps.
+
+    ``eps`` is in units of sqrt(sum of weights), as the norms of output weights are. Groups that
+    come out below 1e-8 in that unit are zero.
+    """
+    m, unit = len(G), float(np.sqrt(problem.w.sum()))
+    x = G
+    if problem.fit_intercept:
+        R = np.concatenate([R, np.ones((len(R), 1))], axis=1)
+        x = np.concatenate([G, b[None, :]])
+    for size in unit * 10.0 ** np.arange(np.floor(np.log10(eps)), -12, -1):
+        x = _newton(problem, R, x, m, size)
+    G, b = x[:m], (x[m] if problem.fit_intercept else b)
+    return np.where(np.linalg.norm(G, axis=1, keepdims=True) > 1e-8 * unit, G, 0.0), b
+
+
+def _newton(problem: Problem, R: np.ndarray, x: np.ndarray, m: int, eps: float) -> np.ndarray:
+    """Minimise with beta sqrt(||g||^2 + eps^2) on each of the first m rows of x."""
+    loss, Y, w, beta = problem.loss, problem.Y, problem.w, problem.beta
+
+    def value(x: np.ndarray) -> float:
+        penalty = np.sqrt(np.square(x[:m]).sum(axis=1) + eps**2).sum()
+        return loss.value(R @ x, Y, w) + beta * float(penalty)
+
+    current = value(x)
+    for _ in range(50):
+        F = R @ x
+        size = np.sqrt(np.square(x[:m]).sum(axis=1) + eps**2)
+        unit = x[:m] / size[:, None]
+        gradient = R.T @ loss.gradient(F, Y, w)
+        gradient[:m] += beta * unit
+        hessian = np.einsum("kj,kcd,kl->jcld", R, loss.hessian(F, w), R, optimize=True)
+        curvature = np.eye(Y.shape[1]) - unit[:, :, None] * unit[:, None, :]
+        j = np.arange(m)
+        hessian[j, :, j, :] += beta * curvature / size[:, None, None]
+        step = -_solve_positive(hessian.reshape(x.size, x.size), gradient.ravel())
+        decrement = -float(step @ gradient.ravel())
+        if decrement <= max(1e-15 * abs(current), 1e-3 * beta * eps):
+            break
+        moved = _backtrack(value, x, step.reshape(x.shape), current, decrement)
+        if moved is None:  # at the resolution of float64
+            break
+        x, current = moved
+    return x
+
+
+def _backtrack(
+    value: Callable[[np.ndarray], float],
+    x: np.ndarray,
+    step: np.ndarray,
+    current: float,
+    decrement: float,
+) -> tuple[np.ndarray, float] | None:
+    """First of x + step, x + step / 2, ... that lowers the value enough, with its value."""
+    for t in 0.5 ** np.arange(27):
+        trial = value(x + t * step)
+        if trial <= current - 1e-4 * t * decrement:
+            return x + t * step, trial
+    return None
+
+
+def _solve_positive(A: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """A^{-1} a for a positive semidefinite A, scaled to a unit diagonal and barely regularised."""
+    d = 1 / np.sqrt(np.maximum(A.diagonal(), 1e-300))
+    scaled = A * d * d[:, None]
+    for ridge in (1e-12, 1e-10, 1e-8):
+        scaled[np.diag_indices(len(A))] = 1 + ridge
+        try:
+            return d * cho_solve(cho_factor(scaled, lower=True), d * a)
+        except LinAlgError:
+            continue
+    return d * np.linalg.lstsq(scaled, d * a)[0]

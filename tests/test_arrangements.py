@@ -1,0 +1,122 @@
+"""Arrangements: enumeration against the counting formula and brute force."""
+
+from math import comb
+
+import numpy as np
+import pytest
+
+from skconvexbn.arrangements import (
+    Arrangements,
+    count_arrangements,
+    enumerate_all,
+    sample,
+)
+
+RNG = np.random.default_rng(2)
+
+
+def general_position(n, q):
+    return np.column_stack([RNG.standard_normal((n, q - 1)), np.ones(n)])
+
+
+def as_set(arrangements):
+    return {bytes(row) for row in arrangements.bits}
+
+
+@pytest.mark.parametrize(
+    ("n", "q"),
+    [(1, 1), (5, 1), (7, 2), (200, 2), (14, 3), (40, 3), (12, 4), (10, 5), (9, 9), (6, 8)],
+)
+def test_enumeration_has_the_count_of_general_position(n, q):
+    Q = general_position(n, q)
+    if q == 1:
+        Q = Q[:1]
+    found = enumerate_all(Q)
+    assert len(found) == count_arrangements(len(Q), q)
+    assert len(as_set(found)) == len(found)
+    assert found.complete
+
+
+DEGENERATE = {
+    "duplicates": [[0, 0], [1, 2], [1, 2], [3, 1], [3, 1]],
+    "collinear": [[0, 0], [1, 1], [2, 2], [3, 3], [5, 5]],
+    "grid": [[i, j] for i in range(3) for j in range(3)],
+    "cube": [[i, j, k] for i in range(2) for j in range(2) for k in range(2)],
+    "two lines": [[0, 0], [1, 0], [2, 0], [0, 1], [1, 1], [2, 1]],
+}
+
+
+@pytest.mark.parametrize("last", [1.0, 0.0], ids=["affine", "with a zero row"])
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_enumeration_equals_brute_force_on_degenerate_points(name, last):
+    Q = np.column_stack(
+        [np.array(DEGENERATE[name], dtype=float), np.full(len(DEGENERATE[name]), last)]
+    )
+    sampled = sample(Q, RNG.standard_normal((Q.shape[1], 300_000)))
+    assert as_set(enumerate_all(Q)) == as_set(sampled)
+
+
+def test_zero_rows_are_active_everywhere():
+    assert enumerate_all(np.array([[0.0, 0.0], [1.0, 2.0]])).masks()[:, 0].all()
+
+
+def test_masks_are_those_of_interior_points():
+    """Every enumerated cone has an interior: some h satisfies all its inequalities strictly."""
+    from scipy.optimize import linprog
+
+    Q = general_position(8, 3)
+    for mask in enumerate_all(Q).masks():
+        A = np.where(mask, 1.0, -1.0)[:, None] * Q
+        result = linprog(
+            [0, 0, 0, -1], A_ub=np.column_stack([-A, np.ones(8)]), b_ub=np.zeros(8),
+            bounds=[(-1, 1)] * 3 + [(None, 1)],
+        )  # fmt: skip
+        assert -result.fun > 1e-9
+
+
+def test_count_bounds_degenerate_points_too():
+    for points in DEGENERATE.values():
+        Q = np.column_stack([np.array(points, dtype=float), np.ones(len(points))])
+        assert len(enumerate_all(Q)) <= count_arrangements(*Q.shape)
+
+
+def test_count_by_hand():
+    assert [count_arrangements(n, 2) for n in (1, 2, 3, 10)] == [2, 4, 6, 20]
+    assert count_arrangements(4, 9) == 2**4
+    assert count_arrangements(14, 3) == 2 * (1 + 13 + 78)
+    assert count_arrangements(0, 3) == 1
+
+
+def test_too_many_is_a_clear_error_with_the_count():
+    count = 2 * sum(comb(59, i) for i in range(8))
+    with pytest.raises(ValueError, match="arrangements of 60 distinct rows") as caught:
+        enumerate_all(general_position(60, 8))
+    assert f"{count:.6g}" in str(caught.value)
+    assert "at most 200000 are allowed; use arrangements='sampled'" in str(caught.value)
+
+
+def test_sampling_drops_duplicates_and_packs_bits():
+    Q = general_position(100, 3)
+    H = RNG.standard_normal((3, 500))
+    arrangements = sample(Q, np.concatenate([H, H], axis=1))
+    masks = np.unique((Q @ H >= 0).T, axis=0)
+    assert len(arrangements) == len(masks)
+    np.testing.assert_array_equal(np.unique(arrangements.masks(), axis=0), masks)
+    assert arrangements.bits.nbytes <= len(masks) * 13
+    assert not arrangements.complete
+
+
+def test_blocks_cover_all_masks(monkeypatch):
+    monkeypatch.setattr("skconvexbn.arrangements.BLOCK_ENTRIES", 64)
+    arrangements = enumerate_all(general_position(9, 3))
+    parts = list(arrangements.blocks())
+    assert len(parts) > 3
+    assert all(masks.size <= 64 for _, masks in parts)
+    np.testing.assert_array_equal(np.concatenate([m for _, m in parts]), arrangements.masks())
+
+
+def test_union():
+    masks = np.array([[1, 0, 1], [0, 0, 1]], dtype=bool)
+    both = Arrangements.from_masks(masks).union(Arrangements.from_masks(~masks[:1]))
+    assert len(both) == 3
+    assert len(both.union(both)) == 3

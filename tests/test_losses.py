@@ -1,0 +1,90 @@
+"""Losses: gradient, Hessian, conjugate and inverse against definitions."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
+
+RNG = np.random.default_rng(0)
+N = 6
+W = RNG.uniform(0.5, 2, N)
+CASES = {
+    "squared": (SquaredError(), RNG.standard_normal((N, 2))),
+    "binary": (BinaryLogLoss(), np.array([[0.0], [1], [1], [0], [0.3], [1]])),
+    "multinomial": (MultinomialLogLoss(), RNG.dirichlet(np.ones(3), N)),
+}
+
+
+@pytest.fixture(params=CASES, name="case")
+def _case(request):
+    loss, Y = CASES[request.param]
+    return loss, Y, RNG.standard_normal(Y.shape)
+
+
+def test_values_by_formula():
+    F, y = np.array([[0.3], [-1.2]]), np.array([[1.0], [0.0]])
+    w = np.array([1.0, 2.0])
+    expected = np.log(1 + np.exp(-0.3)) + 2 * np.log(1 + np.exp(-1.2))
+    np.testing.assert_allclose(BinaryLogLoss().value(F, y, w), expected)
+    F3 = np.array([[1.0, 0.0, -1.0]])
+    np.testing.assert_allclose(
+        MultinomialLogLoss().value(F3, np.array([[0.0, 1, 0]]), np.array([3.0])),
+        3 * np.log(np.exp(F3).sum()),
+    )
+    np.testing.assert_allclose(SquaredError().value(F, y, w), 0.5 * (0.7**2 + 2 * 1.2**2))
+
+
+def test_gradient_and_hessian(case):
+    loss, Y, F = case
+    eps = 1e-6
+    gradient, hessian = loss.gradient(F, Y, W), loss.hessian(F, W)
+    for i in range(N):
+        for c in range(Y.shape[1]):
+            step = np.zeros_like(F)
+            step[i, c] = eps
+            slope = (loss.value(F + step, Y, W) - loss.value(F - step, Y, W)) / (2 * eps)
+            np.testing.assert_allclose(gradient[i, c], slope, rtol=1e-6, atol=1e-8)
+            change = (loss.gradient(F + step, Y, W) - loss.gradient(F - step, Y, W)) / (2 * eps)
+            np.testing.assert_allclose(hessian[i, c], change[i], rtol=1e-6, atol=1e-8)
+
+
+def test_fenchel_equality_and_inequality(case):
+    """Loss(F) + Loss^*(-V) >= -<V, F>, with equality at V = -grad."""
+    loss, Y, F = case
+    V = -loss.gradient(F, Y, W)
+    np.testing.assert_allclose(loss.dual_value(V, Y, W), loss.value(F, Y, W) + np.sum(V * F))
+    for _ in range(20):
+        other = RNG.standard_normal(F.shape)
+        assert loss.dual_value(V, Y, W) <= loss.value(other, Y, W) + np.sum(V * other) + 1e-12
+
+
+def test_output_of_inverts_gradient(case):
+    loss, Y, F = case
+    V = -loss.gradient(F, Y, W)
+    np.testing.assert_allclose(-loss.gradient(loss.output_of(V, Y, W), Y, W), V, atol=1e-12)
+
+
+def test_outside_the_domain_of_the_conjugate():
+    V = np.array([[1.5]])
+    assert BinaryLogLoss().dual_value(V, np.array([[1.0]]), np.ones(1)) == -np.inf
+
+
+def test_as_cvxpy(case):
+    loss, Y, F = case
+    import cvxpy as cp
+
+    np.testing.assert_allclose(loss.as_cvxpy(cp.Constant(F), Y, W).value, loss.value(F, Y, W))
+
+
+def test_best_scale_maximises_the_dual():
+    loss, Y = CASES["squared"]
+    V = RNG.standard_normal(Y.shape)
+    best = minimize(lambda s: -loss.dual_value(s * V, Y, W), 0.0).x[0]
+    np.testing.assert_allclose(loss.best_scale(V, Y, W), max(best, 0), atol=1e-5)
+
+
+def test_large_outputs_are_finite():
+    F, Y, w = np.array([[1e4], [-1e4]]), np.array([[0.0], [1.0]]), np.ones(2)
+    assert BinaryLogLoss().value(F, Y, w) == 2e4
+    assert np.isfinite(MultinomialLogLoss().value(np.array([[1e4, -1e4]]), np.eye(2)[:1], w[:1]))

@@ -1,0 +1,118 @@
+"""The oracle: exact inside arrangements, never above an upper bound, finds planted maxima."""
+
+import cvxpy as cp
+import numpy as np
+import pytest
+
+from skconvexbn import oracle
+from skconvexbn.arrangements import enumerate_all, sample
+from skconvexbn.oracle import in_arrangements, multi_start, project_onto_cone
+
+RNG = np.random.default_rng(3)
+
+
+def problem(n=12, q=3, C=1):
+    X = RNG.standard_normal((n, q - 1))
+    U = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)[0]
+    return np.column_stack([U, np.full(n, n**-0.5)]), RNG.standard_normal((n, C))
+
+
+def sampled_maximum(Q, V, n_directions=200_000):
+    H = RNG.standard_normal((Q.shape[1], n_directions))
+    return np.linalg.norm(V.T @ np.maximum(Q @ (H / np.linalg.norm(H, axis=0)), 0), axis=0).max()
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (11, 11), (40, 5), (100, 2)])
+def test_projection_onto_cone(shape):
+    for _ in range(10):
+        A = RNG.standard_normal(shape)
+        A *= np.where(A @ RNG.standard_normal(shape[1]) >= 0, 1, -1)[:, None]
+        p = RNG.standard_normal(shape[1])
+        h = cp.Variable(shape[1])
+        cp.Problem(cp.Minimize(cp.sum_squares(h - p)), [A @ h >= 0]).solve(solver=cp.CLARABEL)
+        found = project_onto_cone(A, p)
+        np.testing.assert_allclose(found, h.value, atol=1e-5)
+        assert (A @ found).min() >= -1e-9
+        assert abs(found @ (found - p)) <= 1e-9
+
+
+def test_projection_mends_wrong_multipliers(monkeypatch):
+    """As scipy's nnls returns now and then: feasible, but not complementary."""
+    A, p = np.eye(3), np.array([1.0, -1.0, 0.5])
+    monkeypatch.setattr(oracle, "nnls", lambda A, b: (np.array([0.0, 2.0, 0.0]), 0.0))
+    np.testing.assert_allclose(project_onto_cone(A, p), [1.0, 0.0, 0.5], atol=1e-12)
+
+    def cycling(A, b):
+        raise RuntimeError("Maximum number of iterations reached.")
+
+    monkeypatch.setattr(oracle, "nnls", cycling)
+    np.testing.assert_allclose(project_onto_cone(A, p), [1.0, 0.0, 0.5], atol=1e-12)
+
+
+@pytest.mark.parametrize("C", [1, 3])
+def test_exact_arrangements_bound_and_reach_the_sampled_maximum(C):
+    for _ in range(5):
+        Q, V = problem(C=C)
+        cuts = in_arrangements(Q, V, enumerate_all(Q), 0.0)
+        sampled = sampled_maximum(Q, V)
+        assert sampled <= cuts.dual_norm * (1 + 1e-9)
+        assert cuts.dual_norm <= sampled * 1.01
+        # Every cut is the value of its direction, whatever its arrangement.
+        values = np.linalg.norm(V.T @ np.maximum(Q @ cuts.H, 0), axis=0)
+        np.testing.assert_allclose(values, cuts.values, rtol=1e-6)
+        np.testing.assert_allclose(np.linalg.norm(cuts.H, axis=0), 1)
+        np.testing.assert_allclose(np.linalg.norm(cuts.G, axis=1), 1)
+
+
+def test_sampled_arrangements_equal_the_convex_program():
+    Q, V = problem(n=20, q=4)
+    arrangements = sample(Q, RNG.standard_normal((4, 6)))
+    best = 0.0
+    for mask in arrangements.masks():
+        for sign in (1.0, -1.0):
+            h = cp.Variable(4)
+            constraints = [cp.norm(h) <= 1, np.diag(2.0 * mask - 1) @ Q @ h >= 0]
+            program = cp.Problem(cp.Maximize(sign * (Q.T @ (mask * V[:, 0])) @ h), constraints)
+            best = max(best, program.solve(solver=cp.CLARABEL))
+    np.testing.assert_allclose(in_arrangements(Q, V, arrangements, 0.0).dual_norm, best, atol=1e-6)
+
+
+def test_limit_passes_over_small_maxima_only():
+    Q, V = problem()
+    everything = in_arrangements(Q, V, enumerate_all(Q), 0.0)
+    limit = 0.9 * everything.dual_norm
+    some = in_arrangements(Q, V, enumerate_all(Q), limit)
+    assert len(some.values) < len(everything.values)
+    np.testing.assert_allclose(some.dual_norm, everything.dual_norm)
+    assert in_arrangements(Q, V, enumerate_all(Q), 10 * limit).dual_norm <= 10 * limit
+
+
+@pytest.mark.parametrize("C", [1, 2])
+def test_multi_start_is_near_the_exact_maximum_and_never_above(C):
+    for _ in range(5):
+        Q, V = problem(C=C)
+        exact = in_arrangements(Q, V, enumerate_all(Q), 0.0).dual_norm
+        found = multi_start(Q, V, RNG.standard_normal((3, 100)))
+        assert 0.999 * exact <= found <= exact * (1 + 1e-9)
+
+
+def test_multi_start_finds_a_planted_maximum():
+    """V = Q h0 on the rows active at h0: no unit h does better than h0."""
+    Q, _ = problem(n=200, q=8)
+    h0 = RNG.standard_normal(8)
+    h0 /= np.linalg.norm(h0)
+    V = np.maximum(Q @ h0, 0)[:, None]
+    V[Q @ h0 < 0] = -1.0  # any other direction pays for leaving the cone
+    planted = float(V[:, 0] @ np.maximum(Q @ h0, 0))
+    assert multi_start(Q, V, RNG.standard_normal((8, 300))) >= planted * (1 - 1e-3)
+
+
+def test_worst_lists_each_direction_once():
+    Q, V = problem(n=9, q=9)  # a direction on many faces is the maximum of many cones
+    cuts = in_arrangements(Q, V, enumerate_all(Q), 0.0)
+    worst = cuts.worst(0.0, 1000)
+    assert len(worst) < len(cuts.values)
+    assert np.all(np.diff(cuts.values[worst]) <= 1e-12)
+    close = np.round(np.concatenate([cuts.H.T, cuts.G], axis=1)[worst], 6)
+    assert len(np.unique(close, axis=0)) == len(worst)
+    assert len(cuts.worst(0.0, 5)) == 5

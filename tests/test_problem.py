@@ -1,0 +1,79 @@
+"""Problem: primal, dual, intercepts, weak duality."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from skconvexbn.arrangements import enumerate_all
+from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
+from skconvexbn.oracle import in_arrangements
+from skconvexbn.problem import Problem
+
+RNG = np.random.default_rng(1)
+
+
+def make_problem(name, fit_intercept=True, beta=0.3):
+    n = 9
+    Q = np.column_stack([RNG.standard_normal((n, 2)), np.full(n, 0.5)])
+    w = RNG.uniform(0.5, 2, n)
+    if name == "squared":
+        return Problem(Q, RNG.standard_normal((n, 2)), w, SquaredError(), beta, fit_intercept)
+    labels = np.arange(n) % (2 if name == "binary" else 3)
+    if name == "binary":
+        return Problem(Q, labels[:, None] * 1.0, w, BinaryLogLoss(), beta, fit_intercept)
+    return Problem(Q, np.eye(3)[labels], w, MultinomialLogLoss(), beta, fit_intercept)
+
+
+@pytest.mark.parametrize("name", ["squared", "binary", "multinomial"])
+def test_best_intercept(name):
+    problem = make_problem(name)
+    F = 3 * RNG.standard_normal(problem.Y.shape)
+    b = problem.best_intercept(F)
+    found = minimize(lambda b: problem.loss_value(F + b), np.zeros_like(b), tol=1e-12)
+    assert problem.loss_value(F + b) <= found.fun + 1e-12
+    np.testing.assert_allclose(problem.dual_point(F).sum(axis=0), 0, atol=1e-11)
+    assert not make_problem(name, fit_intercept=False).best_intercept(F).any()
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("name", ["squared", "binary", "multinomial"])
+def test_weak_duality_for_any_dual_point_and_network(name, fit_intercept):
+    problem = make_problem(name, fit_intercept)
+    C = problem.n_outputs
+    H = RNG.standard_normal((3, 20_000))
+    for _ in range(5):
+        V = problem.dual_point(RNG.standard_normal(problem.Y.shape))
+        # With several outputs the bound by arrangement is replaced by the relaxation.
+        if C == 1:
+            dual_norm = in_arrangements(problem.Q, V, enumerate_all(problem.Q), 0.0).dual_norm
+        else:
+            masks = enumerate_all(problem.Q).masks()
+            dual_norm = max(np.linalg.norm(problem.Q.T @ (m[:, None] * V), 2) for m in masks)
+        sampled = np.linalg.norm(V.T @ problem.features(H / np.linalg.norm(H, axis=0)), axis=0)
+        assert sampled.max() <= dual_norm * (1 + 1e-9)
+        bound = problem.dual(V, dual_norm)
+        assert np.isfinite(bound)
+        for _ in range(20):
+            m = RNG.integers(1, 5)
+            h, g = RNG.standard_normal((3, m)), RNG.standard_normal((m, C))
+            b = problem.best_intercept(problem.output(h, g, np.zeros(C)))
+            assert bound <= problem.primal(h, g, b) + 1e-9
+
+
+def test_project_dual_makes_any_v_feasible():
+    for name in ("squared", "binary", "multinomial"):
+        problem = make_problem(name)
+        V = -0.9 * problem.loss.gradient(RNG.standard_normal(problem.Y.shape), problem.Y, problem.w)
+        projected = problem.project_dual(V)
+        np.testing.assert_allclose(projected.sum(axis=0), 0, atol=1e-10)
+        assert np.isfinite(problem.dual(projected, 1e-9))
+        np.testing.assert_allclose(problem.project_dual(projected), projected, atol=1e-9)
+
+
+def test_zero_loss_is_the_loss_of_the_mean():
+    problem = make_problem("squared")
+    mean = problem.w @ problem.Y / problem.w.sum()
+    np.testing.assert_allclose(problem.zero_intercept, mean)
+    np.testing.assert_allclose(
+        problem.zero_loss, 0.5 * problem.w @ ((problem.Y - mean) ** 2).sum(axis=1)
+    )

@@ -1,0 +1,125 @@
+"""Whitening: Q against definitions; truncation; shrinkage; numerical edge cases."""
+
+import numpy as np
+import pytest
+
+from skconvexbn.data import DistinctRows
+from skconvexbn.whitening import Whitening
+
+RNG = np.random.default_rng(4)
+
+
+@pytest.mark.parametrize("shape", [(50, 4), (5, 40), (30, 29), (400, 3), (2, 1)])
+def test_q_is_orthonormal(shape):
+    X = 3 + RNG.standard_normal(shape) * RNG.uniform(0.1, 10, shape[1])
+    w = RNG.uniform(0.5, 3, shape[0])
+    Q = Whitening.fit(X, w).basis().transform(X) * np.sqrt(w)[:, None]
+    assert Q.shape == (shape[0], min(shape[0] - 1, shape[1]) + 1)
+    np.testing.assert_allclose(Q.T @ Q, np.eye(Q.shape[1]), atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(60, 5), (6, 50)])
+def test_gram_matrix_route_equals_svd(shape, monkeypatch):
+    X = RNG.standard_normal(shape)
+    by_gram = Whitening.fit(X, np.ones(shape[0]))
+    monkeypatch.setattr("skconvexbn.whitening.GRAM_MIN_RATIO", np.inf)
+    by_svd = Whitening.fit(X, np.ones(shape[0]))
+    np.testing.assert_allclose(by_gram.singular_values, by_svd.singular_values)
+    np.testing.assert_allclose(by_gram.V, by_svd.V, atol=1e-9)
+
+
+def test_singular_values_are_those_of_the_scaled_centred_matrix():
+    X, w = RNG.standard_normal((20, 3)) * [1, 10, 100], RNG.uniform(0.5, 2, 20)
+    Xc = X - w @ X / w.sum()
+    s = np.linalg.svd(np.sqrt(w)[:, None] * Xc, compute_uv=False)
+    np.testing.assert_allclose(Whitening.fit(X, w, scale=False).singular_values, s)
+    Xs = Xc / np.sqrt(w @ Xc**2 / w.sum())
+    s = np.linalg.svd(np.sqrt(w)[:, None] * Xs, compute_uv=False)
+    np.testing.assert_allclose(Whitening.fit(X, w).singular_values, s)
+
+
+def test_signs_are_fixed_from_v():
+    V = Whitening.fit(RNG.standard_normal((30, 5)), np.ones(30)).V
+    assert np.all(V[np.abs(V).argmax(axis=0), range(5)] > 0)
+
+
+@pytest.mark.parametrize(
+    ("rank", "expected"), [(None, 4), (2, 2), (9, 4), (0.5, 1), (0.95, 2), (0.9999, 4)]
+)
+def test_rank(rank, expected):
+    U = np.linalg.qr(RNG.standard_normal((30, 5)) - 0)[0]
+    U = np.linalg.qr(U - U.mean(axis=0))[0][:, :4]
+    X = U * np.sqrt([60, 38, 1.9, 0.1])
+    basis = Whitening.fit(X, np.ones(30), scale=False).basis(rank)
+    assert basis.rank == expected
+    assert basis.transform(X).shape == (30, expected + 1)
+
+
+def test_one_svd_serves_every_rank():
+    X = RNG.standard_normal((30, 6))
+    whitening = Whitening.fit(X, np.ones(30))
+    full = whitening.basis().transform(X)
+    for k in range(1, 6):
+        Q = whitening.basis(k).transform(X)
+        np.testing.assert_allclose(Q, np.delete(full, np.s_[k:6], axis=1))
+
+
+@pytest.mark.parametrize("a", [0.0, 0.3, 1.0])
+def test_shrinkage_formula(a):
+    X = RNG.standard_normal((30, 4)) * [1, 2, 3, 4]
+    whitening = Whitening.fit(X, np.ones(30), scale=False)
+    U, s, _ = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)
+    Q = whitening.basis(shrinkage=a, bias_scale=2.5).transform(X)
+    expected = U * (s / np.sqrt((1 - a) * s**2 + a * np.mean(s**2)))
+    np.testing.assert_allclose(np.abs(Q[:, :-1]), np.abs(expected), atol=1e-10)
+    np.testing.assert_allclose(Q[:, -1], 2.5 / np.sqrt(30))
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e-20, 1e20, 1e150])
+def test_scales_of_columns_do_not_matter(factor):
+    X = RNG.standard_normal((20, 3))
+    Q = Whitening.fit(X, np.ones(20)).basis().transform(X)
+    scaled = X * [1, factor, 1]
+    np.testing.assert_allclose(
+        Whitening.fit(scaled, np.ones(20)).basis().transform(scaled), Q, atol=1e-8
+    )
+
+
+def test_large_means_keep_their_digits():
+    X = RNG.standard_normal((50, 3))
+    shifted = X + 1e6
+    whitening = Whitening.fit(shifted, np.ones(50))
+    np.testing.assert_allclose(
+        whitening.singular_values, Whitening.fit(X, np.ones(50)).singular_values, rtol=1e-8
+    )
+
+
+def test_constant_and_collinear_columns_are_dropped():
+    X = RNG.standard_normal((20, 2))
+    X = np.column_stack([X, np.full(20, 0.1), X[:, 0], X @ [1.0, 2.0], np.full(20, 1e9)])
+    whitening = Whitening.fit(X, np.ones(20))
+    assert len(whitening.singular_values) == 2
+    assert whitening.mean[2] == 0.1
+    constant = Whitening.fit(np.full((5, 2), 0.1), np.ones(5))
+    assert constant.basis().rank == 0
+    np.testing.assert_allclose(constant.basis().transform(np.ones((3, 2))), 5**-0.5)
+
+
+def test_rounding_of_single_precision_is_not_a_direction():
+    X = RNG.standard_normal((50, 3))
+    X = np.column_stack([X, X.sum(axis=1)]).astype(np.float32)
+    eps = np.finfo(np.float32).eps
+    assert len(Whitening.fit(X.astype(float), np.ones(50), eps=eps).singular_values) == 3
+
+
+def test_distinct_rows():
+    X = np.array([[1.0, 2], [0, 1], [1, 2], [5, 5], [-0.0, 1]])
+    Y, w = np.array([[1.0], [2], [3], [4], [6]]), np.array([1.0, 1, 3, 0, 1])
+    rows = DistinctRows.of(X, Y, w)
+    order = np.argsort(rows.X[:, 0])
+    np.testing.assert_array_equal(rows.X[order], [[0, 1], [1, 2]])
+    np.testing.assert_allclose(rows.Y[order], [[4], [2.5]])
+    np.testing.assert_allclose(rows.w[order], [2, 4])
+    np.testing.assert_allclose(rows.spread, 0.5 * (8 + (1.5**2 + 3 * 0.5**2)))
+    shuffled = DistinctRows.of(X[::-1], Y[::-1], w[::-1])
+    np.testing.assert_array_equal(shuffled.X, rows.X)
