@@ -110,11 +110,14 @@ def _maxima(
         for _ in range(N_ALTERNATIONS if M.shape[1] > 1 else 1):
             h = project_onto_cone(A, M @ g)
             norm = float(np.linalg.norm(h))
-            if norm <= value * (1 + 1e-9):
+            if norm <= zero:
                 break
-            value, h = norm, h / norm
-            best = (value, h, g)
-            g = M.T @ h / np.linalg.norm(M.T @ h)
+            t = M.T @ h / norm
+            attained = max(float(np.linalg.norm(t)), norm)  # norm: a bound if h is inexact
+            if attained <= value * (1 + 1e-9):
+                break
+            value, g = attained, t / np.linalg.norm(t)
+            best = (value, h / norm, g)
         if value > zero and not any(abs(value - m[0]) <= 1e-6 * value for m in maxima):
             maxima.append(best)
     return maxima
@@ -140,5 +143,5 @@ def multi_start(Q: np.ndarray, V: np.ndarray, starts: np.ndarray, n_steps: int =
             gradient = Q.T @ ((Z > 0) * weights)
             norms = np.linalg.norm(gradient, axis=0)
             h = h + eta * gradient / np.maximum(norms, 1e-300)
-            h = h / np.linalg.norm(h, axis=0)
+            h = h / np.maximum(np.linalg.norm(h, axis=0), 1e-300)
     return best
