@@ -19,16 +19,26 @@ Solver = Callable[[Problem, Arrangements | None, Options], Solution]
 BACKENDS = ("closed_form", "cvxpy")
 
 
+# Largest n_samples * (rank + 1) for cvxpy: beyond it a round takes minutes and gigabytes.
+MAX_CVXPY_SIZE = 200_000
+
+
 def choose_backend(backend: str, problem: Problem, basis: Basis) -> str:
     """Resolve "auto", and refuse a backend that does not apply."""
-    violated = violated_condition(problem, basis)
-    if backend == "auto":
-        return "cvxpy" if violated else "closed_form"
+    violated = violated_condition(problem, basis) if backend != "cvxpy" else None
     if backend == "closed_form" and violated:
         raise ValueError(
             f"backend='closed_form' does not apply: {violated}; use backend='auto' or 'cvxpy'."
         )
-    return backend
+    if backend != "cvxpy" and not violated:
+        return "closed_form"
+    n, q = problem.Q.shape
+    if n * q > MAX_CVXPY_SIZE:
+        raise ValueError(
+            f"backend='cvxpy' takes n_samples * (rank + 1) up to {MAX_CVXPY_SIZE}, got {n} * {q}; "
+            "use fewer samples or a smaller rank."
+        )
+    return "cvxpy"
 
 
 def get_solver(backend: str) -> Solver:

@@ -20,7 +20,7 @@ from ..whitening import Basis
 from .group_lasso import group_lasso
 
 # Exact copositive maximum by enumerating supports up to this many classes.
-MAX_SUPPORTS = 16
+MAX_SUPPORTS = 12
 # Maximisers that join in a round, the best; flat maxima have many.
 MAX_JOINED = 3
 # Angle below which maximisers count as one, and neurons are merged while descending.
@@ -115,7 +115,10 @@ def _labels(problem: Problem, options: Options) -> Solution:
         V = -problem.loss.gradient(collapsed.output(P, G, b), T, W)
         U = collapsed.Q @ V
         joined, dual_norm = _copositive_maximum(U, P, problem.beta * (1 + 1e-7))
-        if dual_norm <= problem.beta * (1 + 1e-7) or n_iter == options.max_iter:
+        if dual_norm <= problem.beta * (1 + 1e-7):
+            break
+        if n_iter == options.max_iter:
+            _, dual_norm = _copositive_maximum(U, P)
             break
         P, G = prune(P, G)
         small = 1e-3 * np.linalg.norm(G) + 1e-6 * np.linalg.norm(U)
@@ -198,16 +201,19 @@ def _solution(
 
 
 def _copositive_maximum(
-    U: np.ndarray, P: np.ndarray, limit: float = np.inf
+    U: np.ndarray, P: np.ndarray, limit: float | None = None
 ) -> tuple[np.ndarray, float]:
     """Maximum of ||U^T p|| over p >= 0, ||p|| <= 1: maximisers (m, K) found, and the value.
 
-    A search, from the columns of P (K, m), unit vectors and eigenvectors, is enough above limit;
-    below, the value is exact if no class is connected to MAX_SUPPORTS others by positive entries of
-    U U^T, and an upper bound otherwise.
+    The value is exact, or an upper bound if more than MAX_SUPPORTS classes are connected by
+    positive entries of U U^T. Given a limit, it suffices on which side of it the value is, and
+    above it the value of a search, from the columns of P (K, m), unit vectors and eigenvectors.
     """
     A = U @ U.T
     K = len(A)
+    bound = float(np.sqrt(np.linalg.eigvalsh(np.maximum(A, 0.0))[-1].clip(min=0)))
+    if limit is not None and bound <= limit:
+        return np.zeros((0, K)), bound
     _, vectors = np.linalg.eigh(A)
     p = np.concatenate([P.T, np.eye(K), np.maximum(vectors, 0).T, np.maximum(-vectors, 0).T])
     p = p[p.any(axis=1)]
@@ -215,7 +221,7 @@ def _copositive_maximum(
         p = np.maximum(p @ A, 0.0)
         p /= np.maximum(np.linalg.norm(p, axis=1, keepdims=True), 1e-300)
     values = np.linalg.norm(p @ U, axis=1)
-    if values.max() > limit:
+    if limit is not None and values.max() > limit:
         return _distinct(p, values), float(values.max())
     bound, maximiser = 0.0, p[values.argmax()]
     # Entries < 0 between components only lower p^T A p: the maximum is that of a component.

@@ -22,7 +22,16 @@ from ..oracle import Cuts, in_arrangements
 from ..problem import Certificate, Options, Problem, Solution
 from .group_lasso import MAX_UNKNOWNS, group_lasso
 
-SETTINGS = {"tol_gap_abs": 1e-9, "tol_gap_rel": 1e-9, "tol_feas": 1e-9, "max_iter": 200}
+# Where Clarabel cannot go on, its best point is taken ("accept_unknown"): the gap judges it.
+SETTINGS = {
+    "tol_gap_abs": 1e-9,
+    "tol_gap_rel": 1e-9,
+    "tol_feas": 1e-9,
+    "max_iter": 200,
+    "accept_unknown": True,
+}
+# Second try after a numerical failure.
+LOOSE_SETTINGS = {**SETTINGS, "tol_gap_abs": 1e-6, "tol_gap_rel": 1e-6, "tol_feas": 1e-6}
 # Gap, in units of the zero model's loss, at which cones take over from neurons.
 CROSSOVER_GAP = 1e-4
 # Neurons below this fraction of the largest are dropped between rounds.
@@ -32,8 +41,6 @@ NEGLIGIBLE = 1e-7
 MAX_ADDED = 200
 # Relative slack of the dual constraint that counts as satisfied.
 SLACK = 1e-8
-# Largest n_samples * (rank + 1): beyond it a round takes minutes and gigabytes.
-MAX_SIZE = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +76,6 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
     if arrangements is None:
         raise ValueError("The cvxpy backend needs arrangements.")
     n, q = problem.Q.shape
-    if n * q > MAX_SIZE:
-        raise ValueError(
-            f"The cvxpy backend takes n_samples * (rank + 1) up to {MAX_SIZE}, got {n} * {q}; "
-            "use fewer samples or a smaller rank."
-        )
     C, unit = problem.n_outputs, problem.zero_loss
     neurons = best = _Neurons(
         np.zeros((q, 0)), np.zeros(0, dtype=int), np.zeros((0, C)), problem.zero_intercept
@@ -182,7 +184,10 @@ def _minimise(
     program = cp.Problem(cp.Minimize(objective), constraints)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Solution may be inaccurate", UserWarning)
-        program.solve(solver=cp.CLARABEL, verbose=options.verbose > 1, **SETTINGS)
+        try:
+            program.solve(solver=cp.CLARABEL, verbose=options.verbose > 1, **SETTINGS)
+        except cp.SolverError:
+            program.solve(solver=cp.CLARABEL, verbose=options.verbose > 1, **LOOSE_SETTINGS)
     if program.status not in cp.settings.SOLUTION_PRESENT:
         raise cp.SolverError(
             f"Clarabel stopped with status '{program.status}' instead of a solution; rescale the "

@@ -16,6 +16,8 @@ from ..problem import Problem
 
 # Newton systems of up to this many unknowns take milliseconds.
 MAX_UNKNOWNS = 500
+# Products of pairs of features are formed so many at a time.
+BLOCK_ENTRIES = 1 << 20
 
 
 def group_lasso(
@@ -31,7 +33,7 @@ def group_lasso(
     if problem.fit_intercept:
         R = np.concatenate([R, np.ones((len(R), 1))], axis=1)
         x = np.concatenate([G, b[None, :]])
-    for size in unit * 10.0 ** np.arange(np.floor(np.log10(eps)), -12, -1):
+    for size in unit * 10.0 ** np.arange(np.floor(np.log10(eps)), -12, -2):
         x = _newton(problem, R, x, m, size)
     G, b = x[:m], (x[m] if problem.fit_intercept else b)
     return np.where(np.linalg.norm(G, axis=1, keepdims=True) > 1e-8 * unit, G, 0.0), b
@@ -52,7 +54,7 @@ def _newton(problem: Problem, R: np.ndarray, x: np.ndarray, m: int, eps: float) 
         unit = x[:m] / size[:, None]
         gradient = R.T @ loss.gradient(F, Y, w)
         gradient[:m] += beta * unit
-        hessian = np.einsum("kj,kcd,kl->jcld", R, loss.hessian(F, w), R, optimize=True)
+        hessian = _sandwich(R, loss.hessian(F, w))
         curvature = np.eye(Y.shape[1]) - unit[:, :, None] * unit[:, None, :]
         j = np.arange(m)
         hessian[j, :, j, :] += beta * curvature / size[:, None, None]
@@ -65,6 +67,20 @@ def _newton(problem: Problem, R: np.ndarray, x: np.ndarray, m: int, eps: float) 
             break
         x, current = moved
     return x
+
+
+def _sandwich(R: np.ndarray, D: np.ndarray) -> np.ndarray:
+    """sum_k R_kj D_kcd R_kl, shape (j, c, l, d), by matrix products over blocks of rows k."""
+    (n, M), C = R.shape, D.shape[1]
+    if C == 1:
+        return (R.T @ (D[:, 0] * R)).reshape(M, 1, M, 1)
+    total = np.zeros((M * M, C * C))
+    size = max(1, BLOCK_ENTRIES // M**2)
+    for start in range(0, n, size):
+        r, block = R[start : start + size], D[start : start + size]
+        pairs = (r[:, :, None] * r[:, None, :]).reshape(len(r), M * M)
+        total += pairs.T @ block.reshape(len(r), C * C)
+    return np.ascontiguousarray(total.reshape(M, M, C, C).transpose(0, 2, 1, 3))
 
 
 def _backtrack(
