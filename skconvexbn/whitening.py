@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
-from scipy.linalg import eigh, svd
 from sklearn.utils.extmath import svd_flip
 
 # The Gram matrix squares the condition number: it is used only where Q then stays orthonormal
@@ -144,7 +143,8 @@ class Basis:
 def _right_singular(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Singular values (descending) and right singular vectors (d, r) of sqrt-weighted rows A.
 
-    By the Gram matrix of the short side when that is accurate, else by LAPACK's SVD. The centred
+    By the Gram matrix of the short side when that is accurate, else by LAPACK's SVD; both from
+    numpy, since scipy's wheels bring a second pool of BLAS threads that fight the first. Centred
     rows leave out one direction, so at most min(n - 1, d) singular values are returned.
     """
     n, d = A.shape
@@ -154,13 +154,13 @@ def _right_singular(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(over="ignore", invalid="ignore"):
         gram = A.T @ A if d < n else A @ A.T
     if np.isfinite(gram).all():
-        values, vectors = eigh(gram, overwrite_a=True, check_finite=False, driver="evd")
+        values, vectors = np.linalg.eigh(gram)
         values, vectors = values[::-1][:r], vectors[:, ::-1][:, :r]
         if values[-1] > GRAM_MIN_RATIO**2 * values[0]:
             s = np.sqrt(values)
             V = vectors if d < n else (A.T @ vectors) / s
             return s, _fix_signs(V)
-    _, s, Vt = svd(A, full_matrices=False, check_finite=False)
+    _, s, Vt = np.linalg.svd(A, full_matrices=False)
     return s[:r], _fix_signs(Vt[:r].T)
 
 
