@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .arrangements import Arrangements, count_arrangements, enumerate_all, sample
@@ -40,7 +40,7 @@ class ConvexBNBase(BaseEstimator):
         "rank": [
             None,
             Interval(Integral, 1, None, closed="left"),
-            Interval(Real, 0, 1, closed="neither"),
+            Interval(RealNotInt, 0, 1, closed="neither"),
         ],
         "shrinkage": [Interval(Real, 0, 1, closed="both")],
         "bias_scale": [Interval(Real, 0, None, closed="neither")],

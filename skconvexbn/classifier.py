@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, log_expit, log_softmax, softmax
+from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
@@ -47,7 +47,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     shrinkage : float, default=0.0
         In [0, 1]: 0 is batch normalisation, 1 weight normalisation, see Notes.
     bias_scale : float, default=1.0
-        b > 0; the penalty on a neuron's shift is alpha^2 / b^2.
+        Factor b > 0: the penalty on a neuron's shift is alpha^2 / b^2.
     scale : bool, default=True
         Scale the columns of X to unit variance before the singular value decomposition. No effect
         at full rank with ``shrinkage=0``.
@@ -221,7 +221,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
 
         Returns
         -------
-        self : ConvexBNClassifier
+        ConvexBNClassifier
             The fitted estimator.
 
         Raises
@@ -311,7 +311,9 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         """
         F = self.decision_function(X)
         if self.loss == "log_loss":
-            return np.stack([expit(-F), expit(F)], axis=1) if F.ndim == 1 else softmax(F, axis=1)
+            if F.ndim == 1:
+                return np.stack([expit(-F), expit(F)], axis=1)
+            return np.exp(log_softmax(F, axis=1))  # in the order of the log-probabilities
         if F.ndim == 1:
             positive = np.clip((F + 1) / 2, 0.0, 1.0)
             return np.stack([1 - positive, positive], axis=1)

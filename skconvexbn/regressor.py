@@ -34,7 +34,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
     shrinkage : float, default=0.0
         In [0, 1]: 0 is batch normalisation, 1 weight normalisation, see Notes.
     bias_scale : float, default=1.0
-        b > 0; the penalty on a neuron's shift is alpha^2 / b^2.
+        Factor b > 0: the penalty on a neuron's shift is alpha^2 / b^2.
     scale : bool, default=True
         Scale the columns of X to unit variance before the singular value decomposition. No effect
         at full rank with ``shrinkage=0``.
@@ -161,7 +161,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
 
         Returns
         -------
-        self : ConvexBNRegressor
+        ConvexBNRegressor
             The fitted estimator.
 
         Raises
