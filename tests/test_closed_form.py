@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from reference import network_objective
 from scipy.optimize import minimize_scalar
+from sklearn.exceptions import ConvergenceWarning
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.arrangements import enumerate_all
@@ -167,7 +168,8 @@ def test_unbalanced_labels_are_certified(n_classes, loss):
     w = rng.uniform(0.1, 5, len(y))
     for beta in (0.01, 0.5, 2.0):
         model = ConvexBNClassifier(beta=beta, loss=loss).fit(X, y, sample_weight=w)
-        assert model.dual_gap_ <= 1e-6 * model.objective_
+        # Beyond 12 connected classes the certificate is a bound.
+        assert model.dual_gap_ <= (1e-6 if n_classes <= 12 else 1e-4) * model.objective_
         assert model.converged_
         Y = (y[:, None] == np.arange(n_classes)) * 1.0
         if n_classes == 2:
@@ -253,3 +255,13 @@ def test_copositive_bound_beyond_enumeration():
     U = RNG.standard_normal((20, 5))
     p, value = _copositive_maximum(U, np.eye(len(U)))
     assert np.linalg.norm(p @ U, axis=1).max() <= value <= np.linalg.norm(U, 2) * (1 + 1e-12)
+
+
+def test_stopping_early_keeps_the_gap_honest():
+    w = np.array([200.0, 1.0, 1.0, 30.0])
+    X, y = RNG.standard_normal((4, 10)), np.arange(4)
+    done = ConvexBNClassifier(beta=0.9).fit(X, y, sample_weight=w)
+    with pytest.warns(ConvergenceWarning, match="max_iter=1"):
+        early = ConvexBNClassifier(beta=0.9, max_iter=1).fit(X, y, sample_weight=w)
+    assert early.objective_ > done.objective_
+    assert early.dual_objective_ <= done.objective_

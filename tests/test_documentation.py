@@ -1,0 +1,73 @@
+"""Docstrings follow numpydoc; the README's Python runs; the docs name code that exists."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from numpydoc.validate import validate
+
+ROOT = Path(__file__).parents[1]
+PUBLIC = [
+    "skconvexbn.ConvexBNRegressor",
+    "skconvexbn.ConvexBNClassifier",
+    *(f"skconvexbn.ConvexBNRegressor.{name}" for name in ("fit", "predict")),
+    *(
+        f"skconvexbn.ConvexBNClassifier.{name}"
+        for name in ("fit", "predict", "predict_proba", "predict_log_proba", "decision_function")
+    ),
+]
+# Summary may be a noun phrase; methods need neither extended summary, notes nor examples.
+IGNORED = {"GL01", "GL08", "SS03", "SS05", "ES01", "SA01", "SA04", "EX01", "RT03", "PR02"}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_docstrings(name):
+    errors = [error for error in validate(name)["errors"] if error[0] not in IGNORED]
+    assert not errors
+
+
+@pytest.mark.parametrize("name", ["ConvexBNRegressor", "ConvexBNClassifier"])
+def test_every_parameter_and_attribute_is_documented_with_its_default(name):
+    import numpy as np
+
+    estimator = getattr(import_module("skconvexbn"), name)
+    doc = estimator.__doc__
+    for parameter, default in estimator().get_params().items():
+        shown = f'"{default}"' if isinstance(default, str) else str(default)
+        shown = "0.0001" if shown == "1e-4" else shown
+        line = re.search(rf"^    {parameter} : .*", doc, flags=re.M)
+        assert line, parameter
+        documented = line[0].rsplit("default=", 1)[1]
+        assert documented == shown or float(documented) == default, (parameter, documented)
+    X = np.random.default_rng(0).standard_normal((8, 2))
+    fitted = estimator(beta=0.1).fit(X, np.arange(8) % 2)
+    for attribute in vars(fitted):
+        if attribute.endswith("_"):
+            assert re.search(rf"\b{attribute}\b", doc), attribute
+
+
+def test_python_in_the_readme_runs():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_theory_names_code_that_exists():
+    names = re.findall(r"\b((?:\w+\.)+\w+)", (ROOT / "docs" / "theory.md").read_text())
+    modules = {path.stem for path in (ROOT / "skconvexbn").rglob("*.py")} | {"solvers"}
+    checked = 0
+    for name in names:
+        parts = name.split(".")
+        if parts[0] not in modules:
+            continue
+        module = import_module(f"skconvexbn.{parts[0]}")
+        if parts[0] == "solvers" and len(parts) > 2:
+            module, parts = import_module(f"skconvexbn.solvers.{parts[1]}"), parts[1:]
+        target = module
+        for part in parts[1:]:
+            assert hasattr(target, part) or part in getattr(target, "__annotations__", {}), name
+            target = getattr(target, part, target)
+        checked += 1
+    assert checked > 15

@@ -1,0 +1,331 @@
+"""scikit-learn's own checks, and the behaviour that its users count on."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.metrics.pairwise import laplacian_kernel
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import (
+    check_dataframe_column_names_consistency,
+    check_param_validation,
+    check_regressor_multioutput,
+    parametrize_with_checks,
+)
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
+
+ESTIMATORS = [
+    estimator(backend=backend)
+    for estimator in (ConvexBNRegressor, ConvexBNClassifier)
+    for backend in ("auto", "cvxpy")
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_sklearn_checks(estimator, check):
+    check(estimator)
+
+
+class Lifted:
+    """Rows x become k(x, training rows), of full rank: the closed form on any data."""
+
+    def _validate(self, X, y, sample_weight, **params):
+        X, y, weight, eps = super()._validate(X, y, sample_weight, **params)
+        self.landmarks_ = np.unique(X[weight > 0], axis=0)
+        spread = self.landmarks_ - self.landmarks_.mean(axis=0)
+        self.width_ = np.abs(spread).sum(axis=1).max() + 1e-300
+        return self._lift(X), y, weight, eps
+
+    def _lift(self, X):
+        return laplacian_kernel(X, self.landmarks_, gamma=10 / self.width_)
+
+    def _network_output(self, X):
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        return self._network.output(self._lift(X))
+
+
+class LiftedRegressor(Lifted, ConvexBNRegressor):
+    pass
+
+
+class LiftedClassifier(Lifted, ConvexBNClassifier):
+    pass
+
+
+@parametrize_with_checks(
+    [LiftedRegressor(backend="closed_form"), LiftedClassifier(backend="closed_form")]
+)
+def test_sklearn_checks_of_the_closed_form(estimator, check):
+    if check.func is check_regressor_multioutput:
+        # Several real targets have no closed form (theory.md 5: one, or one-hot rows).
+        with pytest.raises(ValueError, match="11 distinct target rows for 5 outputs"):
+            check(estimator)
+    else:
+        check(estimator)
+
+
+@pytest.mark.parametrize("estimator", [ConvexBNRegressor(), ConvexBNClassifier()])
+def test_checks_outside_the_common_ones(estimator):
+    name = type(estimator).__name__
+    check_param_validation(name, estimator)
+    check_dataframe_column_names_consistency(name, estimator)
+
+
+@pytest.fixture(scope="module", name="cancer")
+def _cancer():
+    return load_breast_cancer(return_X_y=True)
+
+
+@pytest.fixture(scope="module", name="diabetes")
+def _diabetes():
+    return load_diabetes(return_X_y=True)
+
+
+def test_grid_search_in_a_pipeline_classifier(cancer):
+    X, y = cancer
+    pipeline = make_pipeline(
+        StandardScaler(), ConvexBNClassifier(n_arrangements=30, random_state=0)
+    )
+    grid = {"convexbnclassifier__beta": [0.3, 1.0], "convexbnclassifier__rank": [3, 5]}
+    search = GridSearchCV(pipeline, grid, cv=3, n_jobs=2, error_score="raise").fit(X, y)
+    assert search.best_score_ > 0.93
+    assert search.best_estimator_.score(X, y) > 0.93
+
+
+def test_grid_search_in_a_pipeline_regressor(diabetes):
+    X, y = diabetes
+    pipeline = make_pipeline(StandardScaler(), ConvexBNRegressor(n_arrangements=30, random_state=0))
+    grid = {"convexbnregressor__beta": [100.0, 300.0], "convexbnregressor__rank": [4, 0.95]}
+    search = GridSearchCV(pipeline, grid, cv=3, n_jobs=2, error_score="raise").fit(X, y)
+    assert search.best_score_ > 0.35
+
+
+def test_defaults_learn(cancer, diabetes):
+    for model, (X, y), floor in (
+        (ConvexBNClassifier(random_state=0), load_iris(return_X_y=True), 0.93),
+        (ConvexBNRegressor(random_state=0), diabetes, 0.30),
+    ):
+        assert cross_val_score(model, X, y, cv=3).mean() > floor
+
+
+def small(kind):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 2))
+    return X, {
+        "regression": X[:, 0] ** 2,
+        "several": np.column_stack([X[:, 0] ** 2, X[:, 1]]),
+        "column": X[:, :1] ** 2,
+        "binary": np.where(X[:, 0] > 0, "yes", "no"),
+        "multiclass": np.digitize(X[:, 0], [-0.5, 0.5]),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["regression", "several", "column", "binary", "multiclass"])
+def test_shapes(kind):
+    X, y = small(kind)
+    classes = {"binary": 2, "multiclass": 3}.get(kind)
+    model = (ConvexBNClassifier if classes else ConvexBNRegressor)(random_state=0).fit(X, y)
+    C = 1 if y.ndim == 1 and classes != 3 else (classes or y.shape[1])
+    m = model.n_neurons_
+    assert [a.shape for a in model.coefs_] == [(2, m), (m, C)]
+    assert [a.shape for a in model.intercepts_] == [(m,), (C,)]
+    assert model.gamma_.shape == model.alpha_.shape == (m,)
+    assert model.hidden_directions_.shape == (2, m)
+    assert model.mean_.shape == (2,)
+    assert model.singular_values_.shape == (model.rank_,) == (2,)
+    assert model.n_iter_ >= 1
+    assert model.device_ == "cpu"
+    assert model.dual_objective_ <= model.objective_
+    np.testing.assert_allclose(model.dual_gap_, model.objective_ - model.dual_objective_)
+    assert model.predict(X).shape == y.shape
+    if classes:
+        assert model.decision_function(X).shape == ((30,) if classes == 2 else (30, 3))
+        probabilities = model.predict_proba(X)
+        assert probabilities.shape == (30, classes)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+        np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), probabilities)
+        np.testing.assert_array_equal(
+            model.classes_[probabilities.argmax(axis=1)], model.predict(X)
+        )
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_probabilities_of_squared_error(kind):
+    X, y = small(kind)
+    model = ConvexBNClassifier(loss="squared_error", random_state=0).fit(X, y)
+    far = np.concatenate([X, 100 * X])
+    probabilities = model.predict_proba(far)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert probabilities.min() >= 0
+    np.testing.assert_array_equal(model.classes_[probabilities.argmax(axis=1)], model.predict(far))
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(model.predict_log_proba(far), np.log(probabilities))
+
+
+@pytest.mark.parametrize("dump", [pickle, joblib])
+def test_pickle(dump, tmp_path):
+    X, y = small("multiclass")
+    model = ConvexBNClassifier(random_state=0).fit(X, y)
+    path = tmp_path / "model"
+    if dump is joblib:
+        joblib.dump(model, path)
+        loaded = joblib.load(path)
+    else:
+        loaded = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+
+
+def test_clone_and_repr():
+    model = ConvexBNClassifier(beta=0.5, rank=3, loss="squared_error", class_weight={0: 2.0})
+    assert clone(model).get_params() == model.get_params()
+    assert repr(ConvexBNRegressor(beta=0.5, rank=3)) == "ConvexBNRegressor(beta=0.5, rank=3)"
+    assert clone(model).set_params(beta=1.0).beta == 1.0
+
+
+def test_same_random_state_same_fit_and_no_global_state():
+    X, y = load_diabetes(return_X_y=True)
+    X, y = X[:80], y[:80]
+    np.random.seed(7)
+    state = np.random.get_state()[1].copy()
+    fits = [ConvexBNRegressor(random_state=3, n_arrangements=20).fit(X, y) for _ in range(2)]
+    np.testing.assert_array_equal(fits[0].predict(X), fits[1].predict(X))
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_data_frames_and_feature_names(frame):
+    X, y = small("regression")
+    data = frame({"a": X[:, 0], "b": X[:, 1]})
+    model = ConvexBNRegressor(random_state=0).fit(data, y)
+    assert list(model.feature_names_in_) == ["a", "b"]
+    np.testing.assert_allclose(
+        model.predict(data), ConvexBNRegressor(random_state=0).fit(X, y).predict(X)
+    )
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame({"b": X[:, 1], "a": X[:, 0]}))
+
+
+def test_metadata_routing_of_sample_weight():
+    X, y = small("regression")
+    w = np.random.default_rng(0).uniform(0, 2, 30)
+    with config_context(enable_metadata_routing=True):
+        model = ConvexBNRegressor(beta=0.1, random_state=0).set_fit_request(sample_weight=True)
+        search = GridSearchCV(model.set_score_request(sample_weight=True), {"rank": [1, 2]}, cv=2)
+        search.fit(X, y, sample_weight=w)
+    direct = ConvexBNRegressor(beta=0.1, random_state=0, rank=search.best_params_["rank"])
+    np.testing.assert_allclose(
+        search.predict(X), direct.fit(X, y, sample_weight=w).predict(X), atol=1e-10
+    )
+
+
+def test_class_weight():
+    X, y = small("multiclass")
+    params = {"beta": 0.3, "random_state": 0}
+    balanced = ConvexBNClassifier(class_weight="balanced", **params).fit(X, y)
+    w = len(y) / (3 * np.bincount(y))[y]
+    by_hand = ConvexBNClassifier(**params).fit(X, y, sample_weight=w)
+    np.testing.assert_allclose(balanced.predict_proba(X), by_hand.predict_proba(X), atol=1e-8)
+    chosen = ConvexBNClassifier(class_weight={0: 5.0}, **params).fit(X, y)
+    assert chosen.predict_proba(X)[:, 0].mean() > balanced.predict_proba(X)[:, 0].mean()
+
+
+def test_classes_of_zero_weight_are_absent():
+    X, y = small("multiclass")
+    model = ConvexBNClassifier(random_state=0).fit(X, y, sample_weight=(y != 1) * 1.0)
+    assert model.classes_.tolist() == [0, 2]
+    with pytest.raises(ValueError, match="2 classes with positive weight, got 1 class"):
+        ConvexBNClassifier().fit(X, y, sample_weight=(y == 1) * 1.0)
+
+
+BAD = [
+    ({"beta": -1.0}, "'beta' parameter .*'auto'.* or a float in the range .* Got -1.0"),
+    ({"beta": "best"}, "Got 'best'"),
+    ({"rank": 0}, "'rank' parameter"),
+    ({"rank": 1.5}, "'rank' parameter"),
+    ({"shrinkage": 1.1}, "'shrinkage' parameter"),
+    ({"bias_scale": 0.0}, "'bias_scale' parameter"),
+    ({"arrangements": "adaptive"}, "'arrangements' parameter"),
+    ({"backend": "torch"}, "'backend' parameter"),
+    ({"device": "cuda"}, "'device' parameter"),
+    ({"max_iter": 0}, "'max_iter' parameter"),
+]
+
+
+@pytest.mark.parametrize(("params", "message"), BAD)
+def test_bad_parameters(params, message):
+    X, y = small("regression")
+    with pytest.raises(ValueError, match=message):
+        ConvexBNRegressor(**params).fit(X, y)
+
+
+def test_bad_data():
+    X, y = small("regression")
+    with pytest.raises(ValueError, match="minimum of 2 is required"):
+        ConvexBNRegressor().fit(X[:1], y[:1])
+    with pytest.raises(ValueError, match="contains NaN"):
+        ConvexBNRegressor().fit(np.where(X > 1, np.nan, X), y)
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        ConvexBNRegressor().fit(X, y, sample_weight=-np.ones(30))
+    with pytest.raises(ValueError, match="at least one"):
+        ConvexBNRegressor().fit(X, y, sample_weight=np.zeros(30))
+    with pytest.raises(ValueError, match="too large: at most 200000 are allowed"):
+        ConvexBNRegressor(arrangements="exact").fit(
+            np.random.default_rng(0).random((80, 9)), np.arange(80)
+        )
+
+
+def test_read_only_and_single_precision_input():
+    X, y = small("regression")
+    X32 = X.astype(np.float32)
+    X32.setflags(write=False)
+    y.setflags(write=False)
+    model = ConvexBNRegressor(random_state=0).fit(X32, y)
+    assert model.predict(X32).dtype == np.float64
+    np.testing.assert_allclose(
+        model.predict(X), ConvexBNRegressor(random_state=0).fit(X, y).predict(X), atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+@pytest.mark.parametrize("kind", ["regression", "multiclass"])
+def test_auto_beta_is_free_of_scale(kind, factor):
+    X, y = small(kind)
+    estimator = ConvexBNRegressor if kind == "regression" else ConvexBNClassifier
+    model = estimator(random_state=0).fit(X, y)
+    rescaled = estimator(random_state=0).fit(X * factor, y)
+    np.testing.assert_allclose(rescaled.beta_, model.beta_, rtol=1e-6)
+    if kind == "regression":
+        larger = estimator(random_state=0).fit(X, y * factor)
+        np.testing.assert_allclose(larger.beta_, factor * model.beta_, rtol=1e-6)
+        np.testing.assert_allclose(
+            larger.predict(X), factor * model.predict(X), rtol=1e-4, atol=1e-4 * factor
+        )
+
+
+def test_auto_beta_follows_the_rule():
+    from skconvexbn.arrangements import enumerate_all
+    from skconvexbn.oracle import in_arrangements
+    from skconvexbn.whitening import Whitening
+
+    X, y = small("regression")
+    Q = Whitening.fit(X, np.ones(30)).basis().transform(X)
+    centred = (y - y.mean())[:, None]
+    beta_max = in_arrangements(Q, centred, enumerate_all(Q), 0.0).dual_norm
+    model = ConvexBNRegressor(random_state=0).fit(X, y)
+    np.testing.assert_allclose(model.beta_, 0.7 * y.var() * np.sqrt(3) / beta_max, rtol=1e-3)
+    labels = (y > 1).astype(int)
+    centred = (labels - labels.mean())[:, None]
+    beta_max = in_arrangements(Q, centred, enumerate_all(Q), 0.0).dual_norm
+    model = ConvexBNClassifier(random_state=0).fit(X, labels)
+    np.testing.assert_allclose(model.beta_, 0.07 * 3 / beta_max, rtol=1e-3)

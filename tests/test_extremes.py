@@ -1,0 +1,175 @@
+"""Shapes and values at the edge: a right answer or a clear refusal."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
+
+RNG = np.random.default_rng(7)
+
+
+def test_two_samples_one_feature():
+    X, y = np.array([[0.0], [1.0]]), np.array([1.0, 3.0])
+    model = ConvexBNRegressor(beta=0.0).fit(X, y)
+    np.testing.assert_allclose(model.predict(X), y, atol=1e-12)
+    labels = ConvexBNClassifier(beta=0.01).fit(X, ["a", "b"])
+    assert labels.predict(X).tolist() == ["a", "b"]
+    assert labels.backend_ == "closed_form"
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e9])
+def test_constant_features_predict_the_mean(value):
+    X, y = np.full((10, 3), value), np.arange(10.0)
+    model = ConvexBNRegressor().fit(X, y)
+    assert model.rank_ == 0
+    assert model.coefs_[0].shape[0] == 3
+    np.testing.assert_allclose(model.predict(X), 4.5)
+    np.testing.assert_allclose(model.predict(X + 1), 4.5)
+    without = ConvexBNRegressor(fit_intercept=False, beta=0.1).fit(X, y)
+    # One number p >= 0, at a price: 1/2 sum (p - y)^2 + beta sqrt(n) p.
+    np.testing.assert_allclose(without.predict(X), 4.5 - 0.1 / np.sqrt(10), rtol=1e-6)
+    classifier = ConvexBNClassifier().fit(X, np.arange(10) % 4 == 0)
+    np.testing.assert_allclose(classifier.predict_proba(X)[:, 1], 0.3, atol=1e-6)
+
+
+def test_a_constant_column_beside_others_is_ignored():
+    X = RNG.standard_normal((20, 2))
+    y = X[:, 0] ** 2
+    one = ConvexBNRegressor(beta=0.1, random_state=0, arrangements="exact").fit(X, y)
+    padded = np.column_stack([X, np.full(20, 3.3)])
+    two = ConvexBNRegressor(beta=0.1, random_state=0, arrangements="exact").fit(padded, y)
+    np.testing.assert_allclose(two.predict(padded), one.predict(X), atol=1e-6)
+    assert not two.coefs_[0][2].any()
+
+
+def test_constant_targets():
+    X = RNG.standard_normal((20, 2))
+    model = ConvexBNRegressor().fit(X, np.full(20, 7.0))
+    assert model.n_neurons_ == 0
+    assert model.converged_
+    np.testing.assert_allclose(model.predict(X), 7.0)
+
+
+def test_very_wide():
+    X = RNG.standard_normal((50, 20_000))
+    y = RNG.standard_normal(50)
+    model = ConvexBNRegressor(beta=1e-3).fit(X, y)
+    assert model.backend_ == "closed_form"
+    assert model.rank_ == 49
+    np.testing.assert_allclose(model.predict(X), y, atol=0.01)
+    classifier = ConvexBNClassifier().fit(X, np.arange(50) % 3)
+    assert classifier.backend_ == "closed_form"
+    assert classifier.score(X, np.arange(50) % 3) == 1
+
+
+def test_very_tall_is_refused_with_what_to_do():
+    X = RNG.standard_normal((100_000, 5))
+    for model in (ConvexBNRegressor(), ConvexBNClassifier()):
+        with pytest.raises(ValueError, match="use fewer samples or a smaller rank"):
+            model.fit(X, X[:, 0] > 0)
+
+
+def test_very_tall_with_few_distinct_rows_is_the_closed_form():
+    values = RNG.standard_normal((5, 5))
+    rows = RNG.integers(0, 5, 100_000)
+    y = rows + RNG.standard_normal(100_000)
+    model = ConvexBNRegressor(beta=0.0).fit(values[rows], y)
+    assert model.backend_ == "closed_form"
+    means = np.bincount(rows, y) / np.bincount(rows)
+    np.testing.assert_allclose(model.predict(values), means, atol=1e-9)
+
+
+def test_beta_zero_interpolates_where_it_can():
+    X = RNG.standard_normal((12, 1))
+    y = RNG.standard_normal(12)
+    model = ConvexBNRegressor(beta=0.0, arrangements="exact").fit(X, y)
+    assert model.beta_ > 0  # the limit
+    np.testing.assert_allclose(model.predict(X), y, atol=1e-3)
+    wide = RNG.standard_normal((12, 30))
+    exact = ConvexBNRegressor(beta=0.0).fit(wide, y)
+    assert exact.beta_ == 0
+    np.testing.assert_allclose(exact.predict(wide), y, atol=1e-10)
+    labels = ConvexBNClassifier(beta=0.0).fit(X, np.arange(12) % 2)
+    assert labels.score(X, np.arange(12) % 2) == 1
+    assert labels.objective_ < 0.01
+    wide_labels = ConvexBNClassifier(beta=0.0).fit(wide, np.arange(12) % 3)
+    assert wide_labels.score(wide, np.arange(12) % 3) == 1
+
+
+def test_beta_zero_where_interpolation_is_impossible():
+    """Equal rows with other targets: their mean."""
+    X = np.repeat(RNG.standard_normal((6, 1)), 2, axis=0)
+    y = RNG.standard_normal(12)
+    model = ConvexBNRegressor(beta=0.0, arrangements="exact").fit(X, y)
+    means = y.reshape(6, 2).mean(axis=1).repeat(2)
+    np.testing.assert_allclose(model.predict(X), means, atol=1e-3)
+    np.testing.assert_allclose(model.objective_, 0.5 * np.sum((y - means) ** 2), rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(25, 2), (8, 20)])
+@pytest.mark.parametrize("kind", ["regression", "several", "binary", "multiclass"])
+def test_beta_above_beta_max_is_the_zero_model(kind, shape):
+    X = RNG.standard_normal(shape)
+    y = {
+        "regression": X[:, 0],
+        "several": X[:, :2],
+        "binary": X[:, 0] > 0.3,
+        "multiclass": np.arange(shape[0]) % 3,
+    }[kind]
+    estimator = ConvexBNRegressor if kind in ("regression", "several") else ConvexBNClassifier
+    model = estimator(beta=100.0, random_state=0).fit(X, y)
+    assert model.n_neurons_ == 0
+    assert model.converged_
+    assert model.dual_gap_ == pytest.approx(0, abs=1e-9 * model.objective_)
+    if kind in ("regression", "several"):
+        np.testing.assert_allclose(model.predict(X) - y.mean(axis=0), 0, atol=1e-12)
+    else:
+        frequency = np.unique(y, return_counts=True)[1] / len(y)
+        np.testing.assert_allclose(model.predict_proba(X) - frequency, 0, atol=1e-9)
+
+
+def test_just_below_beta_max_there_is_a_neuron():
+    X = RNG.standard_normal((12, 1))
+    y = RNG.standard_normal(12)
+    big = ConvexBNRegressor(beta=1e3, arrangements="exact").fit(X, y)
+    from skconvexbn.arrangements import enumerate_all
+    from skconvexbn.oracle import in_arrangements
+    from skconvexbn.whitening import Whitening
+
+    Q = Whitening.fit(X, np.ones(12)).basis().transform(X)
+    beta_max = in_arrangements(Q, (y - y.mean())[:, None], enumerate_all(Q), 0.0).dual_norm
+    assert big.n_neurons_ == 0
+    for factor, some in ((0.99, True), (1.01, False)):
+        model = ConvexBNRegressor(beta=factor * beta_max, arrangements="exact", tol=1e-7).fit(X, y)
+        assert (model.n_neurons_ > 0) == some
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-30, 1e30, 1e150])
+def test_huge_and_tiny_scales(scale):
+    X = RNG.standard_normal((20, 2))
+    y = X[:, 0] ** 2
+    plain = ConvexBNRegressor(beta=0.1, random_state=0, arrangements="exact").fit(X, y)
+    scaled = ConvexBNRegressor(beta=0.1, random_state=0, arrangements="exact").fit(scale * X, y)
+    np.testing.assert_allclose(scaled.predict(scale * X), plain.predict(X), atol=1e-5)
+    target = ConvexBNRegressor(beta=0.1 * scale, random_state=0, arrangements="exact")
+    np.testing.assert_allclose(
+        target.fit(X, scale * y).predict(X) / scale, plain.predict(X), atol=1e-5
+    )
+
+
+def test_linear_targets_are_fitted_linearly():
+    X = RNG.standard_normal((60, 1))
+    y = 3 * X[:, 0] - 2
+    model = ConvexBNRegressor(beta=1e-4, arrangements="exact").fit(X, y)
+    far = np.linspace(X.min(), X.max(), 50)[:, None]
+    np.testing.assert_allclose(
+        model.predict(far), LinearRegression().fit(X, y).predict(far), atol=1e-2
+    )
+
+
+def test_duplicate_rows_with_conflicting_labels():
+    X = np.repeat(RNG.standard_normal((5, 8)), 4, axis=0)
+    y = np.tile([0, 0, 0, 1], 5)
+    model = ConvexBNClassifier(beta=0.01).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X)[:, 1], 0.25, atol=1e-6)

@@ -1,0 +1,146 @@
+"""Networks: torch's own BatchNorm1d, the normalisation formula, pruning and merging."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
+from skconvexbn.losses import SquaredError
+from skconvexbn.network import merge, prune, simplify
+from skconvexbn.problem import Problem
+
+RNG = np.random.default_rng(6)
+
+
+def fitted(C=1, wide=False, **params):
+    X = RNG.standard_normal((12, 30) if wide else (40, 4)) * 3 + 5
+    X_new = RNG.standard_normal((25, X.shape[1])) * 3 + 5
+    if C == 1:
+        return (
+            ConvexBNRegressor(beta=0.1, random_state=0, **params).fit(X, np.sin(X[:, 0])),
+            X,
+            X_new,
+        )
+    labels = np.arange(len(X)) % C
+    return ConvexBNClassifier(beta=0.1, random_state=0, **params).fit(X, labels), X, X_new
+
+
+@pytest.mark.parametrize("rank", [None, 2])
+@pytest.mark.parametrize(("C", "wide"), [(1, False), (3, False), (1, True), (3, True)])
+def test_torch_batch_norm_predicts_the_same(C, wide, rank):
+    model, X, X_new = fitted(C, wide, rank=rank)
+    m, (n, d) = model.n_neurons_, X.shape
+    assert m > 0
+    linear = torch.nn.Linear(d, m, bias=False, dtype=torch.float64)
+    norm = torch.nn.BatchNorm1d(m, eps=1e-300, momentum=None, dtype=torch.float64)
+    head = torch.nn.Linear(m, model.coefs_[1].shape[1], dtype=torch.float64)
+    with torch.no_grad():
+        linear.weight.copy_(torch.tensor(model.hidden_directions_.T))
+        # torch divides by the standard deviation, the paper by the norm: sqrt(n) apart.
+        norm.weight.copy_(torch.tensor(model.gamma_ / np.sqrt(n)))
+        norm.bias.copy_(torch.tensor(model.alpha_ / np.sqrt(n)))
+        head.weight.copy_(torch.tensor(model.coefs_[1].T))
+        head.bias.copy_(torch.tensor(model.intercepts_[1]))
+        network = torch.nn.Sequential(linear, norm, torch.nn.ReLU(), head)
+        network.train()
+        in_training = network(torch.tensor(X)).numpy()  # also sets the running mean
+        network.eval()
+        norm.running_var *= (n - 1) / n  # torch stores the unbiased variance
+        at_new = network(torch.tensor(X_new)).numpy()
+    scale = np.abs(in_training).max()
+    np.testing.assert_allclose(in_training, model._network_output(X), atol=1e-10 * scale)
+    np.testing.assert_allclose(
+        at_new, model._network_output(X_new), atol=1e-10 * max(scale, np.abs(at_new).max())
+    )
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.0, 1.0), (0.4, 3.0), (1.0, 0.5)])
+@pytest.mark.parametrize("rank", [None, 3])
+def test_shrinkage_network_equals_the_normalisation_formula(a, b, rank):
+    """theory.md 7: z = X_c w over sqrt((1 - a) ||X_c w||^2 + a m ||w||^2), in scaled columns."""
+    w = RNG.uniform(0.5, 2, 40)
+    X = RNG.standard_normal((40, 4)) * [1, 5, 0.1, 2]
+    model = ConvexBNRegressor(beta=0.05, shrinkage=a, bias_scale=b, rank=rank, random_state=0)
+    model.fit(X, np.abs(X[:, 0]) + X[:, 1], sample_weight=w)
+    assert model.n_neurons_ > 2
+    m = np.mean(model.singular_values_**2)
+    X_new = RNG.standard_normal((15, 4))
+    directions = 7.3 * model.hidden_directions_  # of any length
+    spread = np.sqrt(w @ ((X - model.mean_) @ directions) ** 2)
+    length = np.linalg.norm(directions * model.scale_[:, None], axis=0)
+    denominator = np.sqrt((1 - a) * spread**2 + a * m * length**2)
+    z = model.gamma_ * ((X_new - model.mean_) @ directions) / denominator
+    hidden = np.maximum(z + model.alpha_ / np.sqrt(w.sum()), 0)
+    expected = hidden @ model.coefs_[1][:, 0] + model.intercepts_[1]
+    np.testing.assert_allclose(model.predict(X_new), expected, atol=1e-10)
+    np.testing.assert_allclose(model.gamma_**2 + (model.alpha_ / b) ** 2, 1)
+
+
+def test_folded_weights_predict_the_same():
+    model, _, X_new = fitted(3)
+    hidden = np.maximum(X_new @ model.coefs_[0] + model.intercepts_[0], 0)
+    np.testing.assert_allclose(
+        hidden @ model.coefs_[1] + model.intercepts_[1], model.decision_function(X_new), atol=1e-10
+    )
+
+
+def test_a_pure_bias_neuron_keeps_a_direction():
+    """Constant targets without intercept: a neuron may be a pure bias; BN must not be 0/0."""
+    X = RNG.standard_normal((30, 2))
+    model = ConvexBNRegressor(beta=0.01, fit_intercept=False).fit(X, np.ones(30))
+    assert np.all(np.isfinite(model.hidden_directions_))
+    np.testing.assert_allclose(
+        np.linalg.norm((X - model.mean_) @ model.hidden_directions_, axis=0), 1
+    )
+
+
+def make_problem():
+    Q = np.column_stack([np.linalg.qr(RNG.standard_normal((20, 3)))[0], np.full(20, 20**-0.5)])
+    return Problem(Q, RNG.standard_normal((20, 2)), np.ones(20), SquaredError(), 0.1, True)
+
+
+def test_merging_parallel_neurons_keeps_the_function():
+    problem = make_problem()
+    h, g = RNG.standard_normal((4, 3)), RNG.standard_normal((3, 2))
+    copies = np.column_stack([h, 2 * h[:, :2], 0.3 * h[:, :1]])
+    weights = np.vstack([g, g[:2] / 4, -g[:1]])
+    b = np.zeros(2)
+    problem = replace(problem, Y=problem.output(copies, weights, b))
+    H, G, b_out = simplify(problem, copies, weights, b)
+    assert H.shape[1] == 3
+    np.testing.assert_allclose(
+        problem.output(H, G, b_out), problem.output(copies, weights, b), atol=1e-12
+    )
+    assert problem.primal(H, G, b_out) <= problem.primal(copies, weights, b) + 1e-12
+
+
+def test_simplify_never_raises_the_objective():
+    problem = make_problem()
+    for spread in (1e-12, 1e-6, 1e-3, 1.0):
+        h = RNG.standard_normal((4, 1)) + spread * RNG.standard_normal((4, 6))
+        g = RNG.standard_normal((6, 2)) * [[1], [1], [1e-9], [1e-3], [0], [1]]
+        b = problem.best_intercept(problem.output(h, g, np.zeros(2)))
+        before = problem.primal(h, g, b)
+        H, G, b = simplify(problem, h, g, b)
+        assert problem.primal(H, G, b) <= before + 1e-11 * problem.zero_loss
+        assert H.shape[1] <= 5
+
+
+def test_simplify_prefers_no_neurons_where_they_do_not_help():
+    problem = make_problem().with_beta(100.0)
+    H, G, b = simplify(problem, np.ones((4, 1)), np.full((1, 2), 1e-12), np.zeros(2))
+    assert H.shape == (4, 0)
+    assert G.shape == (0, 2)
+    np.testing.assert_allclose(b, problem.Y.mean(axis=0))
+
+
+def test_prune_and_merge_thresholds():
+    H = np.eye(3)
+    G = np.array([[1.0], [1e-7], [1e-5]])
+    assert prune(H, G)[1].tolist() == [[1.0], [1e-5]]
+    close = np.array([[1.0, np.cos(1e-3)], [0.0, np.sin(1e-3)]])
+    assert merge(close, np.ones((2, 1)), 1e-2)[0].shape == (2, 1)
+    assert merge(close, np.ones((2, 1)), 1e-4)[0].shape == (2, 2)
+    assert merge(H[:, :0], G[:0], 1e-4)[1].shape == (0, 1)
