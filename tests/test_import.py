@@ -33,4 +33,4 @@ def test_closed_form_imports_neither():
         "ConvexBNRegressor().fit(X, X[:, 0]); ConvexBNClassifier().fit(X, np.arange(6) % 3)\n"
         "assert not {'torch', 'cvxpy', 'clarabel'} & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
