@@ -112,7 +112,7 @@ class ConvexBNBase(BaseEstimator):
         rows = DistinctRows.of(X, Y, w)
         whitening = Whitening.fit(rows.X, rows.w, scale=self.scale, eps=eps)
         basis = whitening.basis(self.rank, self.shrinkage, self.bias_scale)
-        problem, unit = _unit_problem(rows, basis, loss, self.fit_intercept)
+        problem, unit, centre = _unit_problem(rows, basis, loss, self.fit_intercept)
         backend = choose_backend(self.backend, problem, basis)
         problem = problem.with_beta(self._resolve_beta(problem, unit, basis, seed, backend))
         if self.verbose:
@@ -136,7 +136,7 @@ class ConvexBNBase(BaseEstimator):
         self.dual_gap_ = unit**2 * gap
         self.certificate_ = solution.certificate
         self.converged_ = bool(gap <= max(self.tol, ROUNDING) * problem.zero_loss)
-        self._set_network(Network.from_neurons(basis, H, unit * G, unit * b), basis)
+        self._set_network(Network.from_neurons(basis, H, unit * G, unit * b + centre), basis)
         if not self.converged_:
             warnings.warn(
                 f"The duality gap is {gap / problem.zero_loss:.2e} of the zero model's loss, above "
@@ -157,7 +157,7 @@ class ConvexBNBase(BaseEstimator):
         squared = isinstance(problem.loss, SquaredError)
         interpolates = backend == "closed_form" and squared and problem.n_outputs == 1
         if not isinstance(self.beta, str) and (self.beta > 0 or interpolates):
-            return self.beta / unit
+            return float(self.beta) / unit
         starts = basis.random_directions(N_STARTS, np.random.RandomState(seed))
         beta_max = multi_start(problem.Q, problem.dual_point(np.zeros_like(problem.Y)), starts)
         if beta_max == 0:
@@ -205,17 +205,24 @@ class ConvexBNBase(BaseEstimator):
 
 def _unit_problem(
     rows: DistinctRows, basis: Basis, loss: Loss, fit_intercept: bool
-) -> tuple[Problem, float]:
+) -> tuple[Problem, float, np.ndarray]:
     """The problem at beta = 0, with targets of squared error scaled to unit variance.
 
-    Returns the unit by which the targets were divided: beta and the outputs scale with it, the
-    objective with its square.
+    Returns also the unit by which the targets were divided (beta and the outputs scale with it,
+    the objective with its square) and their centre: with an intercept the mean is taken out first,
+    or a large one would cancel the digits of the dual value.
     """
     Q = basis.transform(rows.X)
+    centre = np.zeros(rows.Y.shape[1])
     if not isinstance(loss, SquaredError):
-        return Problem(Q, rows.Y, rows.w, loss, 0.0, fit_intercept), 1.0
-    size = float(np.abs(rows.Y).max()) or 1.0  # squares neither overflow nor vanish
-    raw = Problem(Q, rows.Y / size, rows.w, loss, 0.0, fit_intercept, rows.spread / size**2)
+        return Problem(Q, rows.Y, rows.w, loss, 0.0, fit_intercept), 1.0, centre
+    Y = rows.Y
+    if fit_intercept:
+        centre = (rows.w / rows.w.sum()) @ Y
+        rounding = 4 * np.finfo(np.float64).eps * np.abs(Y).max(axis=0)
+        Y = np.where(np.abs(Y - centre) <= rounding, 0.0, Y - centre)
+    size = float(np.abs(Y).max()) or 1.0  # squares neither overflow nor vanish
+    raw = Problem(Q, Y / size, rows.w, loss, 0.0, fit_intercept, rows.spread / size**2)
     unit = size * (float(np.sqrt(2 * raw.zero_loss / rows.w.sum())) or 1.0)
     constant = rows.spread / unit**2
-    return Problem(Q, rows.Y / unit, rows.w, loss, 0.0, fit_intercept, constant), unit
+    return Problem(Q, Y / unit, rows.w, loss, 0.0, fit_intercept, constant), unit, centre

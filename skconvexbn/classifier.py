@@ -93,7 +93,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         Scale and shift of the neurons in the paper's scaling, with
         gamma^2 + alpha^2 / bias_scale^2 = 1.
     hidden_directions_ : ndarray of shape (n_features, m)
-        The paper's w_j, normalised to ||(X - mean) w_j|| = 1 (see Notes when shrinkage > 0).
+        The paper's w_j, normalised to ||(X - mean) w_j|| = 1, rows weighted by the root of their
+        weight (see Notes when shrinkage > 0).
     mean_, scale_ : ndarray of shape (n_features,)
         Weighted mean and scale of the columns.
     singular_values_ : ndarray of shape (rank_,)
@@ -111,7 +112,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     n_iter_ : int
         Rounds of the solver, at least 1.
     objective_ : float
-        Objective of the network, evaluated from its weights in float64.
+        Objective of the network, evaluated from its weights in float64, with the balanced penalty
+        beta * sum_j ||(gamma_j, alpha_j / bias_scale)|| ||g_j||.
     dual_objective_ : float
         Lower bound on the objective of every network that ``certificate_`` names.
     dual_gap_ : float
@@ -141,7 +143,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     training is a convex program [1]_. With shrinkage a the denominator ||z - mean z||_2 becomes
     sqrt((1 - a) ||z - mean z||^2 + a m ||w||^2), m being the mean squared singular value.
 
-    A sample of weight k counts as k equal samples.
+    A sample of weight k counts as k equal samples; weights that sum to 1 therefore stand for a
+    single sample, and ``beta="auto"`` then leaves few neurons.
 
     References
     ----------
@@ -238,6 +241,10 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         X, y, weight, eps = self._validate(X, y, sample_weight)
         check_classification_targets(y)
         weight = weight * compute_sample_weight(self.class_weight, y)
+        if not np.all(weight >= 0):
+            raise ValueError(
+                f"The weights in class_weight must be numbers >= 0, got {self.class_weight}."
+            )
         self.classes_, codes = np.unique(y, return_inverse=True)
         present = np.unique(codes[weight > 0])
         if len(present) < len(self.classes_):
@@ -297,7 +304,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         """Class probabilities.
 
         With log loss the logistic function or softmax of the outputs; with squared error, whose
-        outputs estimate probabilities already, the outputs cut to [0, 1] and normalised.
+        outputs estimate probabilities already, the nearest probabilities to the outputs.
 
         Parameters
         ----------
@@ -317,10 +324,11 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         if F.ndim == 1:
             positive = np.clip((F + 1) / 2, 0.0, 1.0)
             return np.stack([1 - positive, positive], axis=1)
-        # No output above 0: the largest are the nearest to a probability.
-        F = np.where(F.max(axis=1, keepdims=True) > 0, F, F - F.max(axis=1, keepdims=True) + 1)
-        P = np.clip(F, 0.0, 1.0)
-        return P / P.sum(axis=1, keepdims=True)
+        # Nearest point of the simplex, max(F - t, 0): it keeps the order of the outputs.
+        descending = -np.sort(-F, axis=1)
+        t = (np.cumsum(descending, axis=1) - 1) / np.arange(1, F.shape[1] + 1)
+        t = t[np.arange(len(F)), np.sum(descending > t, axis=1) - 1]
+        return np.maximum(F - t[:, None], 0.0)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithms of the class probabilities.

@@ -78,7 +78,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         Scale and shift of the neurons in the paper's scaling, with
         gamma^2 + alpha^2 / bias_scale^2 = 1.
     hidden_directions_ : ndarray of shape (n_features, m)
-        The paper's w_j, normalised to ||(X - mean) w_j|| = 1 (see Notes when shrinkage > 0).
+        The paper's w_j, normalised to ||(X - mean) w_j|| = 1, rows weighted by the root of their
+        weight (see Notes when shrinkage > 0).
     mean_, scale_ : ndarray of shape (n_features,)
         Weighted mean and scale of the columns.
     singular_values_ : ndarray of shape (rank_,)
@@ -96,7 +97,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
     n_iter_ : int
         Rounds of the solver, at least 1.
     objective_ : float
-        Objective of the network, evaluated from its weights in float64.
+        Objective of the network, evaluated from its weights in float64, with the balanced penalty
+        beta * sum_j ||(gamma_j, alpha_j / bias_scale)|| ||g_j||.
     dual_objective_ : float
         Lower bound on the objective of every network that ``certificate_`` names.
     dual_gap_ : float
@@ -126,7 +128,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
     training is a convex program [1]_. With shrinkage a the denominator ||z - mean z||_2 becomes
     sqrt((1 - a) ||z - mean z||^2 + a m ||w||^2), m being the mean squared singular value.
 
-    A sample of weight k counts as k equal samples.
+    A sample of weight k counts as k equal samples; weights that sum to 1 therefore stand for a
+    single sample, and ``beta="auto"`` then leaves few neurons.
 
     References
     ----------

@@ -164,7 +164,7 @@ def test_shapes(kind):
 def test_probabilities_of_squared_error(kind):
     X, y = small(kind)
     model = ConvexBNClassifier(loss="squared_error", random_state=0).fit(X, y)
-    far = np.concatenate([X, 100 * X])
+    far = np.concatenate([X, 5 * X, 100 * X])
     probabilities = model.predict_proba(far)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert probabilities.min() >= 0
@@ -329,3 +329,16 @@ def test_auto_beta_follows_the_rule():
     beta_max = in_arrangements(Q, centred, enumerate_all(Q), 0.0).dual_norm
     model = ConvexBNClassifier(random_state=0).fit(X, labels)
     np.testing.assert_allclose(model.beta_, 0.07 * 3 / beta_max, rtol=1e-3)
+
+
+@pytest.mark.parametrize("bad", [-3.0, np.nan])
+def test_bad_class_weights_are_refused(bad):
+    X, y = small("multiclass")
+    with pytest.raises(ValueError, match="class_weight must be numbers >= 0"):
+        ConvexBNClassifier(class_weight={1: bad}).fit(X, y)
+
+
+def test_numpy_beta_keeps_double_precision():
+    X, y = small("regression")
+    model = ConvexBNRegressor(beta=np.float32(0.1), random_state=0).fit(X, y)
+    assert np.asarray(model.objective_).dtype == np.float64

@@ -173,3 +173,19 @@ def test_duplicate_rows_with_conflicting_labels():
     y = np.tile([0, 0, 0, 1], 5)
     model = ConvexBNClassifier(beta=0.01).fit(X, y)
     np.testing.assert_allclose(model.predict_proba(X)[:, 1], 0.25, atol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [1e4, 1e8])
+@pytest.mark.parametrize("shape", [(30, 1), (6, 9)])
+def test_a_large_mean_of_the_targets_keeps_the_certificate(shift, shape):
+    """The bound must not lose its digits to the mean (it once exceeded the optimum)."""
+    X = RNG.standard_normal(shape)
+    y = np.abs(X[:, 0]) + 0.1 * RNG.standard_normal(shape[0])
+    y = (y + shift) - shift  # as far as float64 keeps y beside the shift
+    params = {"beta": 0.1, "arrangements": "exact", "tol": 1e-6}
+    plain = ConvexBNRegressor(**params).fit(X, y)
+    shifted = ConvexBNRegressor(**params).fit(X, y + shift)
+    np.testing.assert_allclose(shifted.objective_, plain.objective_, rtol=1e-6)
+    assert shifted.dual_objective_ <= plain.objective_ * (1 + 1e-7)
+    assert shifted.converged_
+    np.testing.assert_allclose(shifted.predict(X) - shift, plain.predict(X), atol=1e-3)
