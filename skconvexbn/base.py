@@ -222,6 +222,11 @@ def _unit_problem(
         rounding = 4 * np.finfo(np.float64).eps * np.abs(Y).max(axis=0)
         Y = np.where(np.abs(Y - centre) <= rounding, 0.0, Y - centre)
     size = float(np.abs(Y).max()) or 1.0  # squares neither overflow nor vanish
+    if not 1e-153 < size < 1e153:
+        raise ValueError(
+            f"Targets vary by up to {size:.3g}, whose square float64 cannot hold; rescale y to lie "
+            "between 1e-153 and 1e153."
+        )
     raw = Problem(Q, Y / size, rows.w, loss, 0.0, fit_intercept, rows.spread / size**2)
     unit = size * (float(np.sqrt(2 * raw.zero_loss / rows.w.sum())) or 1.0)
     constant = rows.spread / unit**2

@@ -189,3 +189,10 @@ def test_a_large_mean_of_the_targets_keeps_the_certificate(shift, shape):
     assert shifted.dual_objective_ <= plain.objective_ * (1 + 1e-7)
     assert shifted.converged_
     np.testing.assert_allclose(shifted.predict(X) - shift, plain.predict(X), atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e160])
+def test_targets_whose_square_overflows_are_refused(scale):
+    X = RNG.standard_normal((10, 1))
+    with pytest.raises(ValueError, match="rescale y to lie between 1e-153 and 1e153"):
+        ConvexBNRegressor(beta=1.0).fit(X, scale * X[:, 0])
