@@ -89,12 +89,6 @@ def sample(Q: np.ndarray, H: np.ndarray) -> Arrangements:
     return Arrangements._distinct(np.concatenate(parts), len(Q), complete=False)
 
 
-def count_bound(Q: np.ndarray) -> int:
-    """`count_arrangements` of the distinct hyperplanes and the rank of Q."""
-    R, _, _ = _hyperplanes(Q)
-    return count_arrangements(*R.shape)
-
-
 def enumerate_all(Q: np.ndarray, max_count: int = MAX_ENUMERATED) -> Arrangements:
     """All arrangements whose cone {h : (2D - I) Q h >= 0} has an interior; the others are faces.
 
@@ -127,7 +121,7 @@ def enumerate_all(Q: np.ndarray, max_count: int = MAX_ENUMERATED) -> Arrangement
             f"{R.shape[1]} dimensions is too large: at most {max_count} are allowed; use "
             "arrangements='sampled', fewer rows or a smaller rank."
         )
-    positive = _cells(R) > 0  # (P, N)
+    positive = _cell_points(R) @ R.T > 0  # (P, N)
     masks = np.ones((len(positive), len(Q)), dtype=bool)  # zero rows: 1[0 >= 0]
     rows = group >= 0
     masks[:, rows] = positive[:, group[rows]] == (orientation[rows] > 0)
@@ -172,12 +166,6 @@ def _group_parallel(A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         side[same] = np.sign(cosine[distance < SAME_ANGLE])
         first.append(i)
     return np.array(first, dtype=int), group, side
-
-
-def _cells(R: np.ndarray) -> np.ndarray:
-    """Signs (P, N) of the cells of N distinct hyperplanes with unit normals R (N, q)."""
-    points = _cell_points(R)
-    return np.where(points @ R.T > 0, 1, -1).astype(np.int8)
 
 
 def _cell_points(R: np.ndarray) -> np.ndarray:

@@ -262,7 +262,8 @@ def _component_maximum(A: np.ndarray, found: float) -> tuple[float, np.ndarray |
         s, vectors = np.linalg.eigh(A[supports[:, :, None], supports[:, None, :]])
         leading = vectors[:, :, -1] * np.sign(vectors[:, :, -1].sum(axis=1))[:, None]
         feasible = np.flatnonzero((leading >= -1e-12).all(axis=1))
-        if len(feasible) and (top := feasible[s[feasible, -1].argmax()]) >= 0 and s[top, -1] > best:
+        if len(feasible) and s[feasible, -1].max() > best:
+            top = feasible[s[feasible, -1].argmax()]
             best, maximiser = float(s[top, -1]), np.zeros(K)
             maximiser[supports[top]] = np.maximum(leading[top], 0)
     return best, maximiser
