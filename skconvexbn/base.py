@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -112,11 +113,12 @@ class ConvexBNBase(BaseEstimator):
         rows = DistinctRows.of(X, Y, w)
         whitening = Whitening.fit(rows.X, rows.w, scale=self.scale, eps=eps)
         basis = whitening.basis(self.rank, self.shrinkage, self.bias_scale)
-        problem, unit, centre = _unit_problem(rows, basis, loss, self.fit_intercept)
+        problem, units = _unit_problem(rows, basis, loss, self.fit_intercept)
         backend = choose_backend(self.backend, problem, basis)
-        problem = problem.with_beta(self._resolve_beta(problem, unit, basis, seed, backend))
+        problem = problem.with_beta(self._resolve_beta(problem, units, basis, seed, backend))
         if self.verbose:
-            print(f"[{type(self).__name__}] backend {backend}, beta {unit * problem.beta:.6g}")
+            beta = units.beta * problem.beta
+            print(f"[{type(self).__name__}] backend {backend}, beta {beta:.6g}")
         arrangements = None
         if backend != "closed_form":
             arrangements = self._make_arrangements(problem, basis, seed, rows.X)
@@ -127,27 +129,28 @@ class ConvexBNBase(BaseEstimator):
         b = loss.canonical_intercept(b)
         objective = problem.primal(H, G, b)
         gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
-        self.beta_ = unit * problem.beta
+        self.beta_ = units.beta * problem.beta
         self.backend_ = backend
         self.device_ = "cpu"
         self.n_iter_ = solution.n_iter
-        self.objective_ = unit**2 * objective
-        self.dual_objective_ = unit**2 * (objective - gap)
-        self.dual_gap_ = unit**2 * gap
+        self.objective_ = units.objective * objective
+        self.dual_objective_ = units.objective * (objective - gap)
+        self.dual_gap_ = units.objective * gap
         self.certificate_ = solution.certificate
         self.converged_ = bool(gap <= max(self.tol, ROUNDING) * problem.zero_loss)
-        self._set_network(Network.from_neurons(basis, H, unit * G, unit * b + centre), basis)
+        G, b = units.beta * G, units.output * b + units.centre
+        self._set_network(Network.from_neurons(basis, H, G, b), basis)
         if not self.converged_:
             warnings.warn(
                 f"The duality gap is {gap / problem.zero_loss:.2e} of the zero model's loss, above "
                 f"tol={self.tol:g}, after {self.n_iter_} iterations (max_iter={self.max_iter}); "
-                "increase max_iter or tol, or use a larger beta.",
+                "increase max_iter if it was reached, else tol, or use a larger beta.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
 
     def _resolve_beta(
-        self, problem: Problem, unit: float, basis: Basis, seed: int, backend: str
+        self, problem: Problem, units: Units, basis: Basis, seed: int, backend: str
     ) -> float:
         """Beta in the units of ``problem``: as given, by the rule for "auto", or the limit for 0.
 
@@ -157,7 +160,7 @@ class ConvexBNBase(BaseEstimator):
         squared = isinstance(problem.loss, SquaredError)
         interpolates = backend == "closed_form" and squared and problem.n_outputs == 1
         if not isinstance(self.beta, str) and (self.beta > 0 or interpolates):
-            return float(self.beta) / unit
+            return float(self.beta) / units.beta
         starts = basis.random_directions(N_STARTS, np.random.RandomState(seed))
         beta_max = multi_start(problem.Q, problem.dual_point(np.zeros_like(problem.Y)), starts)
         if beta_max == 0:
@@ -165,9 +168,9 @@ class ConvexBNBase(BaseEstimator):
         if self.beta == 0:
             return BETA_LIMIT * beta_max
         q = problem.Q.shape[1]
-        if squared:
-            return 0.7 * (2 * problem.zero_loss / problem.w.sum()) * np.sqrt(q) / beta_max
-        return 0.07 * q / beta_max
+        variance = 2 * problem.zero_loss / problem.w.sum()
+        rule = 0.7 * variance * np.sqrt(q) if squared else 0.07 * q
+        return rule / (beta_max * units.weight)
 
     def _make_arrangements(
         self, problem: Problem, basis: Basis, seed: int, X: np.ndarray
@@ -203,22 +206,44 @@ class ConvexBNBase(BaseEstimator):
         return self._network.output(X)
 
 
+@dataclass(frozen=True)
+class Units:
+    """What one of the solver's units is in those of the data: outputs, their centre, row weight.
+
+    With row weights divided by ``weight``, sqrt(weight) Q is what Q was (theory.md 6): output
+    weights of unit directions h, and beta, scale with the root.
+    """
+
+    output: float
+    centre: np.ndarray
+    weight: float
+
+    @property
+    def beta(self) -> float:
+        """Unit of beta, and of output weights."""
+        return self.output * float(np.sqrt(self.weight))
+
+    @property
+    def objective(self) -> float:
+        """Unit of loss and penalty."""
+        return self.output**2 * self.weight
+
+
 def _unit_problem(
     rows: DistinctRows, basis: Basis, loss: Loss, fit_intercept: bool
-) -> tuple[Problem, float, np.ndarray]:
-    """The problem at beta = 0, with targets of squared error scaled to unit variance.
+) -> tuple[Problem, Units]:
+    """The problem at beta = 0, row weights of mean 1, targets of squared error of unit variance.
 
-    Returns also the unit by which the targets were divided (beta and the outputs scale with it,
-    the objective with its square) and their centre: with an intercept the mean is taken out first,
-    or a large one would cancel the digits of the dual value.
+    With an intercept the mean of the targets is taken out first, or a large one would cancel the
+    digits of the dual value.
     """
-    Q = basis.transform(rows.X)
-    centre = np.zeros(rows.Y.shape[1])
+    weight = float(rows.w.mean())
+    Q, w = np.sqrt(weight) * basis.transform(rows.X), rows.w / weight
+    Y, centre = rows.Y, np.zeros(rows.Y.shape[1])
     if not isinstance(loss, SquaredError):
-        return Problem(Q, rows.Y, rows.w, loss, 0.0, fit_intercept), 1.0, centre
-    Y = rows.Y
+        return Problem(Q, Y, w, loss, 0.0, fit_intercept), Units(1.0, centre, weight)
     if fit_intercept:
-        centre = (rows.w / rows.w.sum()) @ Y
+        centre = (w / w.sum()) @ Y
         rounding = 4 * np.finfo(np.float64).eps * np.abs(Y).max(axis=0)
         Y = np.where(np.abs(Y - centre) <= rounding, 0.0, Y - centre)
     size = float(np.abs(Y).max()) or 1.0  # squares neither overflow nor vanish
@@ -227,7 +252,9 @@ def _unit_problem(
             f"Targets vary by up to {size:.3g}, whose square float64 cannot hold; rescale y to lie "
             "between 1e-153 and 1e153."
         )
-    raw = Problem(Q, Y / size, rows.w, loss, 0.0, fit_intercept, rows.spread / size**2)
-    unit = size * (float(np.sqrt(2 * raw.zero_loss / rows.w.sum())) or 1.0)
-    constant = rows.spread / unit**2
-    return Problem(Q, Y / unit, rows.w, loss, 0.0, fit_intercept, constant), unit, centre
+    spread = rows.spread / weight / size**2
+    raw = Problem(Q, Y / size, w, loss, 0.0, fit_intercept, spread)
+    deviation = float(np.sqrt(2 * raw.zero_loss / w.sum())) or 1.0
+    units = Units(size * deviation, centre, weight)
+    scaled = Problem(Q, Y / units.output, w, loss, 0.0, fit_intercept, spread / deviation**2)
+    return scaled, units

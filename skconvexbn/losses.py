@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
-from scipy.special import entr, expit, log_softmax, logit, softmax
+from scipy.special import entr, expit, logit
 
 # Log losses: means are kept this far from 0 before taking logarithms.
 _TINY = np.finfo(np.float64).tiny
@@ -121,16 +121,18 @@ class MultinomialLogLoss(Loss):
     """sum_i w_i (log sum_c exp f_ic - <y_i, f_i>) for y_i in the probability simplex."""
 
     def value(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
-        return -float(w @ np.sum(Y * log_softmax(F, axis=1), axis=1))
+        shifted = F - F.max(axis=1, keepdims=True)
+        return float(w @ (np.log(np.exp(shifted).sum(axis=1)) - (Y * shifted).sum(axis=1)))
 
-    def mean(self, F: np.ndarray) -> np.ndarray:
-        return softmax(F, axis=1)
+    def mean(self, F: np.ndarray) -> np.ndarray:  # faster than scipy's softmax where K is small
+        exp = np.exp(F - F.max(axis=1, keepdims=True))
+        return exp / exp.sum(axis=1, keepdims=True)
 
     def link(self, M: np.ndarray) -> np.ndarray:
         return np.log(np.maximum(M, _TINY))
 
     def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
-        P = softmax(F, axis=1)
+        P = self.mean(F)
         diagonal = P[:, :, None] * np.eye(F.shape[1])
         return w[:, None, None] * (diagonal - P[:, :, None] * P[:, None, :])
 

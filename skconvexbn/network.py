@@ -89,9 +89,12 @@ def simplify(
     limit = problem.primal(H, G, b) + 1e-12 * problem.zero_loss
     if problem.zero_loss <= limit:
         return H[:, :0], G[:0], problem.zero_intercept
-    candidates = [prune(*merge(H, G, angle)) for angle in MERGE_ANGLES]
-    candidates += [prune(H, G), (H, G)]
-    return *next(c for c in candidates if problem.primal(*c, b) <= limit), b
+    for angle in MERGE_ANGLES:
+        merged = prune(*merge(H, G, angle))
+        if problem.primal(*merged, b) <= limit:
+            return *merged, b
+    pruned = prune(H, G)
+    return *(pruned if problem.primal(*pruned, b) <= limit else (H, G)), b
 
 
 def prune(H: np.ndarray, G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -108,6 +111,8 @@ def merge(H: np.ndarray, G: np.ndarray, angle: float) -> tuple[np.ndarray, np.nd
     """
     size = np.linalg.norm(G, axis=1)
     left = np.argsort(-size, kind="stable")
+    if np.count_nonzero(1 - max(angle**2, 1e-12) < H.T @ H) <= len(left):  # none but itself
+        return H[:, left], G[left]
     directions, weights = [], []
     while len(left):
         leader = H[:, left[0]]
@@ -117,6 +122,4 @@ def merge(H: np.ndarray, G: np.ndarray, angle: float) -> tuple[np.ndarray, np.nd
         norm = np.linalg.norm(h)
         directions.append(h / norm)
         weights.append(G[members].sum(axis=0) * (norm / size[members].sum()))
-    if not directions:
-        return H, G
     return np.stack(directions, axis=1), np.stack(weights)

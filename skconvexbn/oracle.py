@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,17 +47,19 @@ def project_onto_cone(A: np.ndarray, p: np.ndarray) -> np.ndarray:
     """Projection of p onto the cone {h : A h >= 0}, by its polar (Moreau): p + A^T lambda.
 
     scipy's `nnls` is fast, but now and then returns multipliers that are not optimal (scipy issue
-    25389): its optimality is checked, and a slower method takes over. The norm of the result is an
-    upper bound on the maximum over the cone whatever the multipliers.
+    25389): its optimality is checked, and a slower method tried. The norm of the result is an
+    upper bound on the maximum over the cone whatever the multipliers, so the shorter is better.
     """
-    try:
+    found = [p]
+    with suppress(RuntimeError):  # cycling on a degenerate cone
         h = p + A.T @ nnls(A.T, -p)[0]
         size = np.linalg.norm(p)
         if (A @ h).min(initial=0.0) >= -1e-10 * size and abs(h @ (h - p)) <= 1e-10 * size**2:
             return h
-    except RuntimeError:  # cycling on a degenerate cone
-        pass
-    return p + A.T @ lsq_linear(A.T, -p, bounds=(0, np.inf), method="bvls", tol=1e-14).x
+        found.append(h)
+    slower = lsq_linear(A.T, -p, bounds=(0, np.inf), method="bvls", tol=1e-14)
+    found.append(p + A.T @ slower.x)
+    return min(found, key=lambda h: float(np.linalg.norm(h)))
 
 
 def in_arrangements(Q: np.ndarray, V: np.ndarray, arrangements: Arrangements, limit: float) -> Cuts:

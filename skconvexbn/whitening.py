@@ -54,6 +54,10 @@ class Whitening:
         Xc[:, constant] = 0.0
         mean[constant] = X[0, constant]
         factor = np.ones(X.shape[1])
+        largest = float(spread.max(initial=0.0))
+        if not scale and not 1e-100 < largest < 1e100 and largest > 0:  # squares stay in range
+            factor *= largest
+            Xc /= largest
         if scale:
             # Divided by the spread first: squares neither overflow nor vanish.
             unit = np.where(constant, 1.0, spread)

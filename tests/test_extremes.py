@@ -196,3 +196,39 @@ def test_targets_whose_square_overflows_are_refused(scale):
     X = RNG.standard_normal((10, 1))
     with pytest.raises(ValueError, match="rescale y to lie between 1e-153 and 1e153"):
         ConvexBNRegressor(beta=1.0).fit(X, scale * X[:, 0])
+
+
+@pytest.mark.parametrize("size", [1e160, 1e-160, 1e-300])
+@pytest.mark.parametrize("shrinkage", [0.0, 0.3])
+def test_unscaled_columns_of_extreme_size(size, shrinkage):
+    rng = np.random.default_rng(11)
+    X = rng.standard_normal((30, 2))
+    y = X[:, 0] ** 2
+    model = ConvexBNRegressor(scale=False, shrinkage=shrinkage)
+    expected = model.fit(X, y).predict(X)
+    np.testing.assert_allclose(model.fit(size * X, y).predict(size * X), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-6, 1e8, 1e14])
+@pytest.mark.parametrize("estimator", [ConvexBNRegressor, ConvexBNClassifier])
+def test_sample_weights_of_extreme_sum(size, estimator):
+    """Weights times k and beta times sqrt(k): Q scales with 1 / sqrt(k), the objective with k."""
+    rng = np.random.default_rng(12)
+    X = rng.standard_normal((30, 2))
+    y = (X[:, 0] ** 2 > 0.5).astype(int)
+    base = estimator(beta=0.3, backend="cvxpy", tol=1e-7).fit(X, y)
+    weighted = estimator(beta=0.3 * np.sqrt(size), backend="cvxpy", tol=1e-7)
+    weighted.fit(X, y, sample_weight=np.full(len(X), size))
+    np.testing.assert_allclose(weighted.objective_, size * base.objective_, rtol=1e-6)
+    np.testing.assert_allclose(weighted._network_output(X), base._network_output(X), atol=1e-3)
+
+
+@pytest.mark.parametrize("distance", [1e-5, 1e-7])
+def test_nearly_equal_rows_close_the_gap(distance):
+    """Cones between two nearly parallel hyperplanes, where least squares solvers lose digits."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((10, 2))
+    X = np.concatenate([X, X + distance * rng.standard_normal(X.shape)])
+    model = ConvexBNRegressor().fit(X, rng.standard_normal(20))
+    assert model.certificate_ == "exact"
+    assert model.converged_

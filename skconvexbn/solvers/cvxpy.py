@@ -10,6 +10,7 @@ only approaches.
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,7 +188,8 @@ def _minimise(
         try:
             program.solve(solver=cp.CLARABEL, verbose=options.verbose > 1, **SETTINGS)
         except cp.SolverError:
-            program.solve(solver=cp.CLARABEL, verbose=options.verbose > 1, **LOOSE_SETTINGS)
+            with suppress(cp.SolverError):
+                program.solve(solver=cp.CLARABEL, verbose=options.verbose > 1, **LOOSE_SETTINGS)
     if program.status not in cp.settings.SOLUTION_PRESENT:
         raise cp.SolverError(
             f"Clarabel stopped with status '{program.status}' instead of a solution; rescale the "

@@ -33,14 +33,21 @@ def group_lasso(
     if problem.fit_intercept:
         R = np.concatenate([R, np.ones((len(R), 1))], axis=1)
         x = np.concatenate([G, b[None, :]])
-    for size in unit * 10.0 ** np.arange(np.floor(np.log10(eps)), -12, -2):
-        x = _newton(problem, R, x, m, size)
+    sizes = unit * 10.0 ** np.arange(np.floor(np.log10(eps)), -12, -2)
+    for size in sizes:
+        x = _newton(problem, R, x, m, size, last=size == sizes[-1])
     G, b = x[:m], (x[m] if problem.fit_intercept else b)
     return np.where(np.linalg.norm(G, axis=1, keepdims=True) > 1e-8 * unit, G, 0.0), b
 
 
-def _newton(problem: Problem, R: np.ndarray, x: np.ndarray, m: int, eps: float) -> np.ndarray:
-    """Minimise with beta sqrt(||g||^2 + eps^2) on each of the first m rows of x."""
+def _newton(
+    problem: Problem, R: np.ndarray, x: np.ndarray, m: int, eps: float, last: bool
+) -> np.ndarray:
+    """Minimise with beta sqrt(||g||^2 + eps^2) on each of the first m rows of x.
+
+    Before the last eps, a full step whose decrement was small enough for quadratic convergence
+    will do.
+    """
     loss, Y, w, beta = problem.loss, problem.Y, problem.w, problem.beta
 
     def value(x: np.ndarray) -> float:
@@ -65,7 +72,9 @@ def _newton(problem: Problem, R: np.ndarray, x: np.ndarray, m: int, eps: float) 
         moved = _backtrack(value, x, step.reshape(x.shape), current, decrement)
         if moved is None:  # at the resolution of float64
             break
-        x, current = moved
+        x, current, full = moved
+        if full and not last and decrement <= beta * eps:
+            break
     return x
 
 
@@ -89,12 +98,15 @@ def _backtrack(
     step: np.ndarray,
     current: float,
     decrement: float,
-) -> tuple[np.ndarray, float] | None:
-    """First of x + step, x + step / 2, ... that lowers the value enough, with its value."""
+) -> tuple[np.ndarray, float, bool] | None:
+    """First of x + step, x + step / 2, ... that lowers the value enough.
+
+    Returns it, its value, and whether it is the full step.
+    """
     for t in 0.5 ** np.arange(27):
         trial = value(x + t * step)
         if trial <= current - 1e-4 * t * decrement:
-            return x + t * step, trial
+            return x + t * step, trial, bool(t == 1)
     return None
 
 
