@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -14,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .arrangements import Arrangements, count_arrangements, enumerate_all, sample
+from .arrangements import Arrangements, enumerate_all, sample
 from .data import DistinctRows
 from .losses import Loss, SquaredError
 from .network import Network, simplify
@@ -23,8 +24,6 @@ from .problem import Options, Problem
 from .solvers import BACKENDS, choose_backend, get_solver
 from .whitening import Basis, Whitening
 
-# arrangements="auto" enumerates up to this many.
-MAX_AUTO_EXACT = 2_000
 # Starts of the oracle behind beta="auto".
 N_STARTS = 300
 # beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
@@ -47,12 +46,13 @@ class ConvexBNBase(BaseEstimator):
         "bias_scale": [Interval(Real, 0, None, closed="neither")],
         "scale": ["boolean"],
         "fit_intercept": ["boolean"],
-        "arrangements": [StrOptions({"auto", "exact", "sampled"})],
+        "arrangements": [StrOptions({"auto", "exact", "sampled", "adaptive"})],
         "n_arrangements": [Interval(Integral, 1, None, closed="left")],
         "backend": [StrOptions({"auto", *BACKENDS})],
-        "device": [None, StrOptions({"cpu"})],
+        "device": [None, str],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_time": [None, Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -71,8 +71,9 @@ class ConvexBNBase(BaseEstimator):
         n_arrangements: int = 100,
         backend: str = "auto",
         device: str | None = None,
-        tol: float = 1e-4,
+        tol: float = 1e-3,
         max_iter: int = 100,
+        max_time: float | None = None,
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -89,6 +90,7 @@ class ConvexBNBase(BaseEstimator):
         self.device = device
         self.tol = tol
         self.max_iter = max_iter
+        self.max_time = max_time
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -97,6 +99,10 @@ class ConvexBNBase(BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, **y_params: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """X and weights as float64, y, and the relative spacing of the type X came in."""
+        if self.device is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise ValueError(
+                f"device must be None, 'cpu', 'cuda' or 'cuda:<index>', got {self.device!r}."
+            )
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, **y_params
         )
@@ -114,15 +120,24 @@ class ConvexBNBase(BaseEstimator):
         whitening = Whitening.fit(rows.X, rows.w, scale=self.scale, eps=eps)
         basis = whitening.basis(self.rank, self.shrinkage, self.bias_scale)
         problem, units = _unit_problem(rows, basis, loss, self.fit_intercept)
-        backend = choose_backend(self.backend, problem, basis)
+        backend, chosen = choose_backend(self.backend, self.arrangements, problem, basis)
         problem = problem.with_beta(self._resolve_beta(problem, units, basis, seed, backend))
         if self.verbose:
             beta = units.beta * problem.beta
             print(f"[{type(self).__name__}] backend {backend}, beta {beta:.6g}")
+        earlier = self._earlier_activations(rows.X)
         arrangements = None
-        if backend != "closed_form":
-            arrangements = self._make_arrangements(problem, basis, seed, rows.X)
-        options = Options(self.tol, self.max_iter, int(self.verbose))
+        if backend == "cvxpy":
+            arrangements = self._make_arrangements(chosen, problem, basis, seed, earlier)
+        options = Options(
+            tol=self.tol,
+            max_iter=self.max_iter,
+            max_time=float("inf") if self.max_time is None else self.max_time,
+            seed=seed,
+            device=self.device,
+            start=self._start(problem, units, earlier),
+            verbose=int(self.verbose),
+        )
         solution = get_solver(backend)(problem, arrangements, options)
 
         H, G, b = simplify(problem, solution.H, solution.G, solution.b)
@@ -131,7 +146,7 @@ class ConvexBNBase(BaseEstimator):
         gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
         self.beta_ = units.beta * problem.beta
         self.backend_ = backend
-        self.device_ = "cpu"
+        self.device_ = solution.device
         self.n_iter_ = solution.n_iter
         self.objective_ = units.objective * objective
         self.dual_objective_ = units.objective * (objective - gap)
@@ -140,11 +155,12 @@ class ConvexBNBase(BaseEstimator):
         self.converged_ = bool(gap <= max(self.tol, ROUNDING) * problem.zero_loss)
         G, b = units.beta * G, units.output * b + units.centre
         self._set_network(Network.from_neurons(basis, H, G, b), basis)
-        if not self.converged_:
+        if not self.converged_ or solution.interrupted:
+            stopped = "Interrupted: the" if solution.interrupted else "The"
             warnings.warn(
-                f"The duality gap is {gap / problem.zero_loss:.2e} of the zero model's loss, above "
-                f"tol={self.tol:g}, after {self.n_iter_} iterations (max_iter={self.max_iter}); "
-                "increase max_iter if it was reached, else tol, or use a larger beta.",
+                f"{stopped} duality gap is {gap / problem.zero_loss:.2e} of the zero model's loss "
+                f"(tol={self.tol:g}) after {self.n_iter_} iterations (max_iter={self.max_iter}, "
+                f"max_time={self.max_time}); increase the limit that was reached, or tol, or beta.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -172,19 +188,36 @@ class ConvexBNBase(BaseEstimator):
         rule = 0.7 * variance * np.sqrt(q) if squared else 0.07 * q
         return rule / (beta_max * units.weight)
 
+    def _earlier_activations(self, X: np.ndarray) -> np.ndarray | None:
+        """Pre-activations (n, m) of the previous fit's neurons, for a warm start."""
+        fitted = self.warm_start and hasattr(self, "n_neurons_") and self.n_neurons_ > 0
+        return self._network.hidden(X) if fitted and len(self.mean_) == X.shape[1] else None
+
+    def _start(
+        self, problem: Problem, units: Units, earlier: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """The previous fit's neurons (H, G) as directions of this problem's Q."""
+        if earlier is None or self._network.G.shape[1] != problem.n_outputs:
+            return None
+        H = np.linalg.lstsq(problem.Q, earlier)[0]
+        return H, self._network.G / units.output
+
     def _make_arrangements(
-        self, problem: Problem, basis: Basis, seed: int, X: np.ndarray
+        self,
+        arrangements: str,
+        problem: Problem,
+        basis: Basis,
+        seed: int,
+        earlier: np.ndarray | None,
     ) -> Arrangements:
-        """Arrangements of the training rows X, by the ``arrangements`` parameter."""
-        affordable = count_arrangements(*problem.Q.shape) <= MAX_AUTO_EXACT
-        if self.arrangements == "exact" or (self.arrangements == "auto" and affordable):
+        """All arrangements, or those of random directions and of the previous fit's neurons."""
+        if arrangements == "exact":
             return enumerate_all(problem.Q)
         directions = basis.random_directions(self.n_arrangements, np.random.RandomState(seed))
-        arrangements = sample(problem.Q, directions)
-        if self.warm_start and getattr(self, "n_neurons_", None) and len(self.mean_) == X.shape[1]:
-            active = self._network.hidden(X) >= 0
-            arrangements = arrangements.union(Arrangements.from_masks(active.T))
-        return arrangements
+        sampled = sample(problem.Q, directions)
+        if earlier is not None:
+            sampled = sampled.union(Arrangements.from_masks((earlier >= 0).T))
+        return sampled
 
     def _set_network(self, network: Network, basis: Basis) -> None:
         self._network = network

@@ -53,27 +53,36 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         at full rank with ``shrinkage=0``.
     fit_intercept : bool, default=True
         Whether to fit the unpenalised output bias b.
-    arrangements : {"auto", "exact", "sampled"}, default="auto"
-        Which activation arrangements D = diag(1[Q h >= 0]) the program ranges over. "exact"
-        enumerates all, an error if there are too many; "sampled" draws ``n_arrangements``
-        directions h at random, as the papers do; "auto" enumerates up to 2000 and samples
-        otherwise. The closed form needs none.
+    arrangements : {"auto", "adaptive", "exact", "sampled"}, default="auto"
+        Which activation arrangements D = diag(1[Q h >= 0]) the program ranges over. "adaptive"
+        generates them by a search for violations of the dual constraint until the gap is at most
+        tol; "exact" enumerates all, an error if there are too many; "sampled" draws
+        ``n_arrangements`` directions h at random, as the papers do. "auto" enumerates up to 2000
+        (one output) and is adaptive otherwise; with ``backend="cvxpy"`` it samples instead. The
+        closed form needs none.
     n_arrangements : int, default=100
         Random directions drawn by "sampled"; equal arrangements count once.
-    backend : {"auto", "closed_form", "cvxpy"}, default="auto"
+    backend : {"auto", "closed_form", "cvxpy", "torch"}, default="auto"
         "closed_form" needs as many independent directions as distinct rows (d >= n - 1, no
         truncation, ``shrinkage=0``, ``bias_scale=1``) and equal rows to share their label; an
-        error says which condition does not hold. "cvxpy" solves the cone program with Clarabel.
-        "auto" takes the closed form where it applies and cvxpy otherwise.
-    device : None or "cpu", default=None
-        Both backends run on the CPU.
-    tol : float, default=1e-4
+        error says which condition does not hold. "cvxpy" solves the cone program with Clarabel,
+        "torch" descends on smoothed networks and searches the dual, on CPU or GPU.
+        "auto" takes the closed form where it applies, else "cvxpy" for "exact" and "sampled"
+        arrangements and "torch" for "adaptive" ones.
+    device : None or str, default=None
+        Where "torch" solves: "cpu", "cuda" or "cuda:<index>"; None takes CUDA where it is present
+        and n_samples * (rank + 1) is at least 1e6. The other backends run on the CPU.
+    tol : float, default=1e-3
         Duality gap at which to stop, as a fraction of the loss of the model without neurons
         (for squared error, units of R^2).
     max_iter : int, default=100
         Rounds of the solver at most.
+    max_time : float or None, default=None
+        Seconds after which "torch" ends with the round it is in and returns the best network so
+        far; None sets no limit. The other backends ignore it.
     warm_start : bool, default=False
-        Add the arrangements of the previous fit's neurons to those sampled.
+        Start from the neurons of the previous fit ("adaptive"), or add their arrangements to
+        those sampled.
     random_state : int, RandomState instance or None, default=None
         Draws the arrangements, and the starts of the search behind ``beta="auto"``. An int makes
         fits reproducible, whatever the order of the rows.
@@ -106,9 +115,9 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     beta_ : float
         The penalty weight used.
     backend_ : str
-        "closed_form" or "cvxpy".
+        "closed_form", "cvxpy" or "torch".
     device_ : str
-        "cpu".
+        Where the network was fitted, e.g. "cpu" or "cuda:0".
     n_iter_ : int
         Rounds of the solver, at least 1.
     objective_ : float
@@ -183,8 +192,9 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         n_arrangements: int = 100,
         backend: str = "auto",
         device: str | None = None,
-        tol: float = 1e-4,
+        tol: float = 1e-3,
         max_iter: int = 100,
+        max_time: float | None = None,
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -202,6 +212,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
             device=device,
             tol=tol,
             max_iter=max_iter,
+            max_time=max_time,
             warm_start=warm_start,
             random_state=random_state,
             verbose=verbose,

@@ -53,6 +53,11 @@ class Problem:
         """Same data, another penalty weight."""
         return replace(self, beta=beta)
 
+    def subset(self, rows: np.ndarray) -> Problem:
+        """The problem of some rows (indices), whose weights stand for those of all."""
+        w = self.w[rows] * (self.w.sum() / self.w[rows].sum())
+        return replace(self, Q=self.Q[rows], Y=self.Y[rows], w=w)
+
     def features(self, H: np.ndarray) -> np.ndarray:
         """relu(Q H), shape (n, m)."""
         return np.maximum(self.Q @ H, 0.0)
@@ -124,12 +129,20 @@ class Problem:
         return self.loss.dual_value(scale * V, self.Y, self.w) + self.constant
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Options:
-    """When a solver stops: gap <= tol * zero_loss, or max_iter rounds; verbose > 0 prints them."""
+    """When a solver stops: gap <= tol * zero_loss, max_iter rounds or max_time seconds.
+
+    ``seed`` draws the starts of searches, ``device`` is where to solve, ``start`` has neurons
+    (H, G) to begin with; verbose > 0 prints a line a round.
+    """
 
     tol: float
     max_iter: int
+    max_time: float = float("inf")
+    seed: int = 0
+    device: str | None = None
+    start: tuple[np.ndarray, np.ndarray] | None = None
     verbose: int = 0
 
 
@@ -148,3 +161,5 @@ class Solution:
     dual_norm: float
     certificate: Certificate
     n_iter: int
+    device: str = "cpu"
+    interrupted: bool = False

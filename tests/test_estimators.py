@@ -27,7 +27,7 @@ from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 ESTIMATORS = [
     estimator(backend=backend)
     for estimator in (ConvexBNRegressor, ConvexBNClassifier)
-    for backend in ("auto", "cvxpy")
+    for backend in ("auto", "cvxpy", "torch")
 ]
 
 
@@ -255,9 +255,20 @@ BAD = [
     ({"rank": 1.5}, "'rank' parameter"),
     ({"shrinkage": 1.1}, "'shrinkage' parameter"),
     ({"bias_scale": 0.0}, "'bias_scale' parameter"),
-    ({"arrangements": "adaptive"}, "'arrangements' parameter"),
-    ({"backend": "torch"}, "'backend' parameter"),
-    ({"device": "cuda"}, "'device' parameter"),
+    ({"arrangements": "all"}, "'arrangements' parameter"),
+    ({"backend": "jax"}, "'backend' parameter"),
+    ({"device": "gpu"}, "device must be None, 'cpu', 'cuda' or 'cuda:<index>', got 'gpu'"),
+    ({"device": "cuda:9", "backend": "torch"}, "torch sees . CUDA devices; use device=None"),
+    ({"device": 1}, "'device' parameter"),
+    ({"max_time": -1.0}, "'max_time' parameter"),
+    (
+        {"backend": "cvxpy", "arrangements": "adaptive"},
+        "backend='cvxpy' takes arrangements 'auto' or 'exact' or 'sampled', got 'adaptive'",
+    ),
+    (
+        {"backend": "torch", "arrangements": "sampled"},
+        "backend='torch' takes arrangements 'auto' or 'adaptive', got 'sampled'",
+    ),
     ({"max_iter": 0}, "'max_iter' parameter"),
 ]
 

@@ -63,11 +63,16 @@ def test_very_wide():
     assert classifier.score(X, np.arange(50) % 3) == 1
 
 
-def test_very_tall_is_refused_with_what_to_do():
+def test_very_tall():
     X = RNG.standard_normal((100_000, 5))
     for model in (ConvexBNRegressor(), ConvexBNClassifier()):
-        with pytest.raises(ValueError, match="use fewer samples or a smaller rank"):
-            model.fit(X, X[:, 0] > 0)
+        with pytest.raises(ValueError, match="use backend='torch', fewer samples or a smaller"):
+            model.set_params(backend="cvxpy").fit(X, X[:, 0] > 0)
+    X = X[:40_000]
+    model = ConvexBNRegressor(beta=10.0).fit(X, np.abs(X[:, 0]))
+    assert model.backend_ == "torch"
+    assert model.converged_
+    assert model.score(X, np.abs(X[:, 0])) > 0.9
 
 
 def test_very_tall_with_few_distinct_rows_is_the_closed_form():

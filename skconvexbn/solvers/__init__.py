@@ -1,44 +1,68 @@
-"""Backends: functions of one signature, ``(Problem, Arrangements | None, Options) -> Solution``.
-
-How the backend is chosen: ``closed_form`` where its conditions hold (theory.md 5), else ``cvxpy``.
-"""
+"""Backends: functions of one signature, ``(Problem, Arrangements | None, Options) -> Solution``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
 
-from ..arrangements import Arrangements
+from ..arrangements import Arrangements, count_arrangements
 from ..problem import Options, Problem, Solution
 from ..whitening import Basis
 from .closed_form import violated_condition
 
 Solver = Callable[[Problem, Arrangements | None, Options], Solution]
 
-# Modules of this package, imported when used: cvxpy takes a second to load.
-BACKENDS = ("closed_form", "cvxpy")
-
-
+# Arrangements each backend ranges over. Modules of this package, imported when used: cvxpy and
+# torch take a second to load.
+BACKENDS = {
+    "closed_form": ("auto", "exact", "sampled", "adaptive"),
+    "cvxpy": ("auto", "exact", "sampled"),
+    "torch": ("auto", "adaptive"),
+}
+# arrangements="auto" enumerates up to this many.
+MAX_AUTO_EXACT = 2_000
 # Largest n_samples * (rank + 1) for cvxpy: beyond it a round takes minutes and gigabytes.
 MAX_CVXPY_SIZE = 200_000
 
 
-def choose_backend(backend: str, problem: Problem, basis: Basis) -> str:
-    """Resolve "auto", and refuse a backend that does not apply."""
-    violated = violated_condition(problem, basis) if backend != "cvxpy" else None
+def choose_backend(
+    backend: str, arrangements: str, problem: Problem, basis: Basis
+) -> tuple[str, str]:
+    """Resolve "auto" in both parameters, and refuse what does not apply.
+
+    The closed form where its conditions hold (theory.md 5); else cvxpy over all arrangements where
+    there are at most MAX_AUTO_EXACT and one output, so that the certificate is exact; else torch.
+    Arrangements that only one backend ranges over choose that backend.
+    """
+    violated = violated_condition(problem, basis)
     if backend == "closed_form" and violated:
         raise ValueError(
-            f"backend='closed_form' does not apply: {violated}; use backend='auto' or 'cvxpy'."
+            f"backend='closed_form' does not apply: {violated}; use backend='auto', 'cvxpy' or "
+            "'torch'."
         )
-    if backend != "cvxpy" and not violated:
-        return "closed_form"
+    if backend in ("auto", "closed_form") and not violated:
+        return "closed_form", arrangements
     n, q = problem.Q.shape
-    if n * q > MAX_CVXPY_SIZE:
+    if arrangements == "auto":
+        few = count_arrangements(n, q) <= MAX_AUTO_EXACT
+        if backend == "cvxpy":
+            arrangements = "exact" if few else "sampled"
+        else:
+            exact = backend == "auto" and few and problem.n_outputs == 1
+            arrangements = "exact" if exact else "adaptive"
+    if backend == "auto":
+        backend = "torch" if arrangements == "adaptive" else "cvxpy"
+    if arrangements not in BACKENDS[backend]:
+        raise ValueError(
+            f"backend={backend!r} takes arrangements {' or '.join(map(repr, BACKENDS[backend]))}, "
+            f"got {arrangements!r}; use backend='auto'."
+        )
+    if backend == "cvxpy" and n * q > MAX_CVXPY_SIZE:
         raise ValueError(
             f"backend='cvxpy' takes n_samples * (rank + 1) up to {MAX_CVXPY_SIZE}, got {n} * {q}; "
-            "use fewer samples or a smaller rank."
+            "use backend='torch', fewer samples or a smaller rank."
         )
-    return "cvxpy"
+    return backend, arrangements
 
 
 def get_solver(backend: str) -> Solver:

@@ -1,0 +1,309 @@
+"""The dual oracle max_{||h|| <= 1} ||V^T relu(Q h)|| by batched search (theory.md 4).
+
+Many starts climb at once in float32, two matrix products a step; values are float64. A search
+gives a lower bound on the maximum: certificates that rest on it say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Entries of a block of activations, (n, starts): small enough for the cache of a CPU.
+BLOCK_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 27}
+# Starts near each active neuron: size of the perturbation, first step.
+NEARBY = ((0.15, 0.3), (0.15, 0.1), (0.05, 0.1), (0.05, 0.03))
+# Random starts a round, for each sign.
+N_RANDOM = 300
+# Maxima above this fraction of beta start the next round; this many at most for each sign.
+NEAR, MAX_POOL = 0.97, 300
+# Basin hopping that closes: chains for each sign, generations, maxima polished.
+N_CHAINS, N_GENERATIONS, N_POLISHED = 600, 8, 200
+# With more rows, starts climb on half as many, and this many of the best on all.
+MAX_ROWS, N_REFINED = 16_384, 32
+
+
+@dataclass(frozen=True, eq=False)
+class Maxima:
+    """Local maxima: unit directions H (q, N), unit output weights G (N, C), values (N,)."""
+
+    H: Tensor
+    G: Tensor
+    values: Tensor
+
+    def __getitem__(self, index: Tensor | slice) -> Maxima:
+        return Maxima(self.H[:, index], self.G[index], self.values[index])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def largest(self) -> float:
+        """The largest value, 0 if there is none."""
+        return float(self.values.max()) if len(self) else 0.0
+
+    def above(self, limit: float, at_most: int) -> Maxima:
+        """The largest values above limit, in descending order."""
+        order = torch.argsort(self.values, descending=True, stable=True)
+        return self[order[self.values[order] > limit][:at_most]]
+
+
+def join(*parts: Maxima) -> Maxima:
+    """All maxima of the parts."""
+    return Maxima(
+        torch.cat([p.H for p in parts], dim=1),
+        torch.cat([p.G for p in parts]),
+        torch.cat([p.values for p in parts]),
+    )
+
+
+def normalise(H: Tensor, dim: int = 0) -> Tensor:
+    """H with slices along dim of unit norm."""
+    return H / H.norm(dim=dim, keepdim=True).clamp_min(1e-30)
+
+
+class Search:
+    """Search for maxima of ||V^T relu(Q h)|| over the unit sphere, for one Q and many V.
+
+    Parameters
+    ----------
+    Q : Tensor of shape (n, q), float64
+    seed : int
+    shrink : int
+        Blocks of activations are smaller by this factor.
+    """
+
+    def __init__(self, Q: Tensor, seed: int, shrink: int = 1) -> None:
+        self.Q = Q
+        self._block_entries = BLOCK_ENTRIES[Q.device.type] // shrink
+        self._block = max(16, self._block_entries // len(Q))
+        self._Q32 = Q.to(torch.float32)
+        self._rng = np.random.default_rng(seed)
+        self._sample, self._n_polished = None, N_POLISHED
+        if len(Q) > MAX_ROWS:
+            rows = self._rng.choice(len(Q), MAX_ROWS // 2, replace=False)
+            self._sample = torch.as_tensor(np.sort(rows), device=Q.device)
+            self._n_polished = max(4, N_POLISHED * MAX_ROWS // (4 * len(Q)))
+        self._key = torch.as_tensor(self._rng.standard_normal(len(Q))).to(Q)
+
+    def round(self, V: Tensor, beta: float, active: Maxima, pool: Maxima, effort: int) -> Maxima:
+        """Maxima from random starts, the pool of earlier ones, and the active neurons.
+
+        ``effort`` 1 climbs longer than 0, and onto kinks; 2 also polishes the best in float64.
+        """
+        steps, dc = (40, 10) if effort else (20, 0)
+        found = []
+        for sign in _signs(V):
+            of_sign = _of_sign(active, sign)
+            H = of_sign.H.cpu().numpy()
+            starts, sizes = [self._random(N_RANDOM)], [1.0]
+            starts += [_of_sign(pool, sign).H.cpu().numpy(), H]
+            sizes += [0.1, 0.1]
+            if H.shape[1]:
+                for noise, size in NEARBY:
+                    starts.append(H + noise * self._noise(H.shape))
+                    sizes.append(size)
+                i, j = self._rng.integers(0, H.shape[1], (2, H.shape[1]))
+                u = self._rng.uniform(size=H.shape[1])
+                starts.append(H[:, i] * u + H[:, j] * (1 - u))
+                sizes.append(0.3)
+            first_steps = np.repeat(sizes, [s.shape[1] for s in starts])
+            found.append(self._climb(V, sign, np.hstack(starts), first_steps, steps, dc))
+            if effort > 1:
+                top = self.distinct(found[-1], beta, self._n_polished // 4)
+                found.append(self._polish(V, sign, top))
+        return self.distinct(join(*found), NEAR * beta, MAX_POOL)
+
+    def close(
+        self, V: Tensor, beta: float, active: Maxima, refuted: Callable[[float], bool]
+    ) -> Maxima:
+        """Maxima by basin hopping: chains that perturb their best point and climb again.
+
+        The perturbations are log-uniform from 0.03 to 0.8, the first step matched to them; the
+        best maxima are climbed again in float64. Ends early once ``refuted(largest value)``.
+        """
+        found = []
+        for sign in _signs(V):
+            H = _of_sign(active, sign).H.cpu().numpy()
+            starts, size = self._random(N_CHAINS), np.ones(N_CHAINS)
+            if H.shape[1]:
+                half = N_CHAINS // 2
+                starts[:, :half] = H[:, self._rng.integers(0, H.shape[1], half)]
+                size[:half] = 0.1
+            best = self._climb(V, sign, starts, size, 40, 10)
+            seen = [best]
+            for _ in range(N_GENERATIONS - 1):
+                if refuted(best.largest):
+                    break
+                noise = np.exp(self._rng.uniform(np.log(0.03), np.log(0.8), N_CHAINS))
+                starts = best.H.cpu().numpy()
+                starts = starts + noise * self._noise(starts.shape)
+                new = self._climb(V, sign, starts, np.clip(noise, 0.03, 0.5), 40, 10)
+                seen.append(new)
+                better = new.values > best.values
+                best = Maxima(
+                    torch.where(better, new.H, best.H),
+                    torch.where(better[:, None], new.G, best.G),
+                    torch.where(better, new.values, best.values),
+                )
+            top = self.distinct(join(*seen), 0.99 * beta, MAX_POOL)
+            found += [top, self._polish(V, sign, top[: self._n_polished])]
+        return self.distinct(join(*found), NEAR * beta, MAX_POOL)
+
+    def _polish(self, V: Tensor, sign: float, maxima: Maxima) -> Maxima:
+        """Climb in float64 by small steps: maxima lie on kinks that float32 resolves to 1e-5."""
+        H = maxima.H
+        for size in (0.02, 0.001):
+            starts, sizes = H.cpu().numpy(), np.full(len(maxima), size)
+            H = self._ascend(self.Q, V, sign, starts, sizes, 60, 20, final=0.01 * size)
+        return self._values(V, sign, H)
+
+    def _random(self, n: int) -> np.ndarray:
+        return self._rng.standard_normal((self.Q.shape[1], n))
+
+    def _noise(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Normal perturbations of norm about 2."""
+        return self._rng.standard_normal(shape) * (2 / np.sqrt(shape[0]))
+
+    def _climb(
+        self, V: Tensor, sign: float, starts: np.ndarray, size: np.ndarray, steps: int, dc: int
+    ) -> Maxima:
+        """Climb from the columns of starts in float32; values and g in float64.
+
+        With many rows, climb on a sample of them; the best then climb on all.
+        """
+        if self._sample is None:
+            return self._values(V, sign, self._ascend(self._Q32, V, sign, starts, size, steps, dc))
+        Q, rows = self._Q32[self._sample], V[self._sample]
+        maxima = self._values(V, sign, self._ascend(Q, rows, sign, starts, size, steps, dc))
+        best = torch.argsort(maxima.values, descending=True, stable=True)[:N_REFINED]
+        starts, size = maxima.H[:, best].cpu().numpy(), np.full(len(best), 0.05)
+        H = self._ascend(self._Q32, V, sign, starts, size, 10, min(dc, 5))
+        refined = self._values(V, sign, H)
+        better = refined.values > maxima.values[best]
+        improved = best[better]
+        maxima.H[:, improved] = refined.H[:, better]
+        maxima.G[improved] = refined.G[better]
+        maxima.values[improved] = refined.values[better]
+        return maxima
+
+    def _ascend(
+        self,
+        Q: Tensor,
+        V: Tensor,
+        sign: float,
+        starts: np.ndarray,
+        size: np.ndarray,
+        steps: int,
+        dc: int,
+        final: float = 0.03,
+    ) -> Tensor:
+        """Unit directions (q, N) that climb from the columns of starts on rows Q, in blocks."""
+        H = normalise(torch.as_tensor(starts, dtype=Q.dtype, device=Q.device))
+        eta = torch.as_tensor(size, dtype=Q.dtype, device=Q.device)
+        block = max(16, self._block_entries // len(Q))
+        blocks = zip(H.split(block, dim=1), eta.split(block), strict=True)
+        if sign:  # rows of one sign together: those with u > 0 need no multipliers
+            order = torch.argsort((V[:, 0] * sign <= 0).to(torch.int8), stable=True)
+            Q, u = Q[order], (V[order] * sign).to(Q.dtype)
+            n_positive = int((u > 0).sum())
+            parts = [_climb_signed(Q, u, n_positive, h, e, steps, dc, final) for h, e in blocks]
+        else:
+            V = V.to(Q.dtype)
+            parts = [_climb_vector(Q, V, h, e, steps, final) for h, e in blocks]
+        return normalise(torch.cat(parts, dim=1).to(torch.float64))
+
+    def _values(self, V: Tensor, sign: float, H: Tensor) -> Maxima:
+        G = V.new_full((H.shape[1], V.shape[1]), sign)
+        return self.values(V, Maxima(H, G, G[:, 0]))
+
+    def values(self, V: Tensor, maxima: Maxima) -> Maxima:
+        """The same directions with their values for V, and g where there are several outputs."""
+        parts = maxima.H.split(self._block, dim=1)
+        T = torch.cat([(V.T @ (self.Q @ h).clamp_min(0)).T for h in parts])
+        if T.shape[1] == 1:
+            return Maxima(maxima.H, maxima.G, T[:, 0] * maxima.G[:, 0])
+        return Maxima(maxima.H, normalise(T, dim=1), T.norm(dim=1))
+
+    def distinct(self, maxima: Maxima, limit: float, at_most: int) -> Maxima:
+        """The largest maxima above limit, one for each arrangement and sign."""
+        maxima = maxima.above(limit, 10 * at_most)
+        if not len(maxima):
+            return maxima
+        parts = maxima.H.split(self._block, dim=1)
+        keys = torch.cat([self._key @ (self.Q @ h > 0).to(self._key) for h in parts])
+        if maxima.G.shape[1] == 1:
+            keys = keys + 1e3 * maxima.G[:, 0]
+        _, first = np.unique(keys.cpu().numpy(), return_index=True)
+        return maxima[torch.as_tensor(np.sort(first)[:at_most], device=self.Q.device)]
+
+
+def _signs(V: Tensor) -> tuple[float, ...]:
+    """Signs of g to search for: both with one output; 0 stands for a free g."""
+    return (1.0, -1.0) if V.shape[1] == 1 else (0.0,)
+
+
+def _of_sign(maxima: Maxima, sign: float) -> Maxima:
+    return maxima[maxima.G[:, 0] == sign] if sign else maxima
+
+
+def _climb_signed(
+    Q: Tensor, u: Tensor, n_positive: int, H: Tensor, eta: Tensor, steps: int, dc: int, final: float
+) -> Tensor:
+    """Best points of ascent on u^T relu(Q h), rows with u > 0 first.
+
+    Steps h <- normalise(h + eta G / |G|), eta geometric; then difference-of-convex steps, in which
+    rows with u < 0 keep a multiplier in [u, 0]: exact at the kinks where maxima lie.
+    """
+    best, best_value = H, torch.full_like(eta, -torch.inf)
+    zero = torch.zeros((), dtype=Q.dtype, device=Q.device)
+    decay = (final / eta) ** (1 / max(steps - 1, 1))
+    for t in range(steps + 1):
+        Z = Q @ H
+        G = Q.T @ torch.where(Z > 0, u, zero)
+        value = (G * H).sum(dim=0)
+        better = value > best_value
+        best, best_value = torch.where(better, H, best), torch.where(better, value, best_value)
+        if t < steps:
+            H = normalise(H + eta * normalise(G))
+            eta = eta * decay
+    if not dc:
+        return best
+    positive, negative = u[:n_positive], u[n_positive:]
+    H = best * best_value
+    Z = Q @ H
+    M = torch.where(Z > 0, u, zero)
+    lower = negative.expand(-1, H.shape[1])
+    for t in range(dc):
+        kappa = 20.0 * 0.2 ** (t / max(dc - 1, 1))
+        M[:n_positive] = torch.where(Z[:n_positive] > 0, positive, zero)
+        M[n_positive:].sub_(Z[n_positive:], alpha=kappa).clamp_max_(0.0)
+        torch.maximum(M[n_positive:], lower, out=M[n_positive:])
+        H = Q.T @ M
+        Z = Q @ H
+        if t % 4 == 3 or t >= dc - 2:
+            value = (u.T @ Z.clamp_min(0))[0] / H.norm(dim=0).clamp_min(1e-30)
+            better = value > best_value
+            best, best_value = torch.where(better, H, best), torch.where(better, value, best_value)
+    return best
+
+
+def _climb_vector(Q: Tensor, V: Tensor, H: Tensor, eta: Tensor, steps: int, final: float) -> Tensor:
+    """Best points of ascent on ||V^T relu(Q h)||, whose gradient is Q^T (1[Q h > 0] * V g)."""
+    best, best_value = H, torch.full_like(eta, -torch.inf)
+    decay = (final / eta) ** (1 / max(steps - 1, 1))
+    for t in range(steps + 1):
+        R = (Q @ H).clamp_min_(0.0)
+        T = V.T @ R
+        value = T.norm(dim=0)
+        better = value > best_value
+        best, best_value = torch.where(better, H, best), torch.where(better, value, best_value)
+        if t < steps:
+            G = Q.T @ ((V @ normalise(T)) * (R > 0))
+            H = normalise(H + eta * normalise(G))
+            eta = eta * decay
+    return best

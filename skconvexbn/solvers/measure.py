@@ -1,0 +1,176 @@
+"""Networks as measures: masses on pairs of unit vectors, on the device of the solver (theory.md 3).
+
+F = sum_j c_j relu(Q h_j) g_j^T + 1 b^T with ||h_j|| = ||g_j|| = 1 and c_j >= 0, penalty
+beta sum_j c_j. Rows are visited in blocks, so that memory does not grow with n times neurons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..losses import SquaredError
+from ..problem import Problem
+from ..search import Maxima, normalise
+from .nonnegative import nonnegative_qp
+
+# Entries of a block of activations (rows, neurons).
+BLOCK_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 26}
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """Unit directions H (q, k), unit output weights G (k, C), masses c (k,), intercept b (C,)."""
+
+    H: Tensor
+    G: Tensor
+    c: Tensor
+    b: Tensor
+
+    def __getitem__(self, index: Tensor) -> Measure:
+        return Measure(self.H[:, index], self.G[index], self.c[index], self.b)
+
+    def __len__(self) -> int:
+        return len(self.c)
+
+    @classmethod
+    def of_weights(cls, H: Tensor, G: Tensor, b: Tensor) -> Measure:
+        """Neurons h_j, g_j of any norm."""
+        c = H.norm(dim=0) * G.norm(dim=1)
+        return cls(normalise(H), normalise(G, dim=1), c, b)
+
+    @property
+    def weights(self) -> Tensor:
+        """Output weights c_j g_j, shape (k, C)."""
+        return self.c[:, None] * self.G
+
+    @property
+    def neurons(self) -> Maxima:
+        """The pairs without their masses."""
+        return Maxima(self.H, self.G, self.c)
+
+    def active(self) -> Measure:
+        """Neurons with mass."""
+        return self[self.c > 0]
+
+    def with_columns(self, maxima: Maxima) -> Measure:
+        """These neurons and the maxima, without mass."""
+        return Measure(
+            torch.cat([self.H, maxima.H], dim=1),
+            torch.cat([self.G, maxima.G]),
+            torch.cat([self.c, torch.zeros_like(maxima.values)]),
+            self.b,
+        )
+
+    def without_copies(self) -> Measure:
+        """Neurons of one direction and one g joined."""
+        if len(self) < 2:
+            return self
+        near = 1 - 1e-9
+        same = torch.triu((near < self.H.T @ self.H) & (near < self.G @ self.G.T), diagonal=1)
+        copy = same.any(dim=0)
+        first = same.to(torch.int8).argmax(dim=0)[copy]
+        c = self.c.index_add(0, first, self.c[copy])
+        return Measure(self.H, self.G, c, self.b)[~copy]
+
+
+class Model:
+    """A problem on a device, in float64; losses are those of `losses`, row block by row block."""
+
+    def __init__(self, problem: Problem, device: torch.device, shrink: int = 1) -> None:
+        self.problem = problem
+        self.Q = torch.as_tensor(problem.Q, device=device)
+        self.block_entries = BLOCK_ENTRIES[device.type] // shrink
+        self.free = float(problem.fit_intercept)
+
+    def tensor(self, a: np.ndarray) -> Tensor:
+        """An array as float64 on the device."""
+        return torch.as_tensor(a, dtype=torch.float64, device=self.Q.device)
+
+    def blocks(self, k: int) -> Iterator[slice]:
+        """Slices of rows whose activations by k neurons fit a block."""
+        n = len(self.Q)
+        size = max(16, self.block_entries // max(k * self.problem.n_outputs, 1))
+        return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+    def loss(self, F: Tensor, rows: slice) -> tuple[float, Tensor]:
+        """Loss of the outputs F of some rows, and V = -gradient."""
+        p, f = self.problem, F.cpu().numpy()
+        Y, w = p.Y[rows], p.w[rows]
+        with np.errstate(over="ignore", invalid="ignore"):  # a line search refuses such steps
+            return p.loss.value(f, Y, w), -self.tensor(p.loss.gradient(f, Y, w))
+
+    def output(self, x: Measure) -> Tensor:
+        """Network output, shape (n, C)."""
+        G = x.weights
+        parts = [(self.Q[rows] @ x.H).clamp_min_(0.0) @ G for rows in self.blocks(len(x))]
+        return torch.cat(parts) + x.b
+
+    def objective(self, F: Tensor, x: Measure) -> float:
+        """Loss of F plus beta times the mass of x."""
+        return self.problem.loss_value(F.cpu().numpy()) + self.problem.beta * float(x.c.sum())
+
+
+def best_masses(model: Model, x: Measure, tol: float) -> tuple[Measure, Tensor]:
+    """Optimal masses and intercept of given pairs (h_j, g_j), and the output F (n, C).
+
+    Newton's method on the loss, every step an exact program over c >= 0; for squared error that is
+    one step. V = -gradient at F then satisfies the dual constraint at every pair.
+    """
+    F = model.output(x)
+    value = model.objective(F, x)
+    for _ in range(20):
+        c, b = _newton_masses(model, x, F, tol)
+        length = 1.0
+        while length > 1e-4:
+            trial = Measure(x.H, x.G, x.c + length * (c - x.c), x.b + length * (b - x.b))
+            trial_F = model.output(trial)
+            trial_value = model.objective(trial_F, trial)
+            if trial_value < value:
+                break
+            length /= 2
+        else:  # at the resolution of float64
+            break
+        decrease = value - trial_value
+        x, F, value = trial, trial_F, trial_value
+        quadratic = isinstance(model.problem.loss, SquaredError) and length == 1
+        if quadratic or decrease <= 1e-9 * abs(value):
+            break
+    return x, F
+
+
+def _newton_masses(model: Model, x: Measure, F: Tensor, tol: float) -> tuple[Tensor, Tensor]:
+    """Minimise the quadratic model of the loss at F plus beta sum(c), over c >= 0 and b."""
+    k, problem = len(x), model.problem
+    gram = x.c.new_zeros((k + len(x.b) + 1,) * 2)
+    for rows in model.blocks(k):
+        X = _columns(model, x, F[rows], rows)
+        gram += X.T @ X
+    if not problem.fit_intercept:
+        return nonnegative_qp(gram[:k, :k], gram[:k, -1] - problem.beta, tol * problem.beta), x.b
+    # b is free: eliminated by its normal equations (singular for multinomial log loss).
+    inverse = torch.linalg.pinv(gram[k:-1, k:-1], rtol=1e-12, hermitian=True)
+    across = inverse @ gram[k:-1, :k]
+    M = gram[:k, :k] - gram[:k, k:-1] @ across
+    a = gram[:k, -1] - across.T @ gram[k:-1, -1]
+    c = nonnegative_qp(M, a - problem.beta, tol * problem.beta)
+    return c, inverse @ gram[k:-1, -1] - across @ c
+
+
+def _columns(model: Model, x: Measure, F: Tensor, rows: slice) -> Tensor:
+    """[features, intercepts, target] of some rows in the metric of the loss's Hessian S S^T.
+
+    There the loss is 1/2 ||features c + intercepts b - target||^2 up to third order.
+    """
+    p, f = model.problem, F.cpu().numpy()
+    root, residual = (model.tensor(a) for a in p.loss.root(f, p.Y[rows], p.w[rows]))
+    A = (model.Q[rows] @ x.H).clamp_min_(0.0)
+    target = (torch.einsum("nab,na->nb", root, F) + residual).reshape(-1, 1)
+    if len(x.b) == 1:
+        return torch.cat([root[:, 0] * (A * x.G[:, 0]), root[:, 0], target], dim=1)
+    features = torch.einsum("nab,ka,nk->nbk", root, x.G, A).reshape(-1, len(x))
+    return torch.cat([features, root.transpose(1, 2).reshape(-1, len(x.b)), target], dim=1)

@@ -1,0 +1,84 @@
+"""Quadratic programs over non-negative variables, by a primal-dual interior point method."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MAX_ITER = 60
+
+
+def nonnegative_qp(M: Tensor, a: Tensor, tol: float) -> Tensor:
+    """Minimise 1/2 c^T M c - a^T c over c >= 0, for a positive semidefinite M (k, k).
+
+    Mehrotra's predictor-corrector method, to a dual residual and complementarity of about tol;
+    then the equations of the support found, so that the other entries are exactly zero.
+    """
+    positive = a[a > 0]
+    if not len(positive):
+        return torch.zeros_like(a)
+    scale = float(M.diagonal().mean())
+    c = torch.full_like(a, max(float(positive.mean()) / scale * 0.1, 1e-12))
+    w = torch.full_like(a, max(float(a.abs().mean()), 1e-300))
+    for _ in range(MAX_ITER):
+        dual = M @ c - a - w
+        mu = float(c @ w) / len(c)
+        if float(dual.abs().max()) < 0.01 * tol and mu * len(c) < 0.01 * tol * float(c.sum()):
+            break
+        L = _factor(M, w / c, scale)
+        if L is None:
+            break
+        dc, dw = _direction(L, c, w, dual, -c * w)
+        length = min(_longest(c, dc), _longest(w, dw))
+        predicted = float((c + length * dc) @ (w + length * dw)) / len(c)
+        target = (predicted / mu) ** 3 * mu
+        dc, dw = _direction(L, c, w, dual, target - dc * dw - c * w)
+        length = min(1.0, 0.995 * min(_longest(c, dc), _longest(w, dw), 1 / 0.995))
+        c, w = c + length * dc, w + length * dw
+    return _on_support(M, a, torch.where(c * scale > w, c, 0.0), scale)
+
+
+def _factor(M: Tensor, diagonal: Tensor, scale: float) -> Tensor | None:
+    """Cholesky factor of M + diag, regularised if it has to be."""
+    for ridge in (0.0, 1e-12, 1e-10):
+        L, info = torch.linalg.cholesky_ex(M + torch.diag(diagonal + ridge * scale))
+        if not info:
+            return L
+    return None
+
+
+def _direction(
+    L: Tensor, c: Tensor, w: Tensor, dual: Tensor, complementarity: Tensor
+) -> tuple[Tensor, Tensor]:
+    dc = torch.cholesky_solve((complementarity / c - dual)[:, None], L)[:, 0]
+    return dc, (complementarity - w * dc) / c
+
+
+def _longest(x: Tensor, dx: Tensor) -> float:
+    """Largest step up to 1 that keeps x + step dx >= 0."""
+    down = dx < 0
+    return min(1.0, float((-x[down] / dx[down]).min())) if bool(down.any()) else 1.0
+
+
+def _on_support(M: Tensor, a: Tensor, c: Tensor, scale: float) -> Tensor:
+    """Solve M c = a on the support of c, as far as entries stay positive, if that is better."""
+
+    def value(c: Tensor) -> float:
+        return float(0.5 * c @ (M @ c) - a @ c)
+
+    best = c
+    for _ in range(3):
+        index = torch.nonzero(c > 0)[:, 0]
+        if not len(index):
+            break
+        L = _factor(M[index][:, index], torch.full_like(a[index], 1e-13 * scale), scale)
+        if L is None:
+            break
+        solved = torch.zeros_like(c)
+        solved[index] = torch.cholesky_solve(a[index, None], L)[:, 0].clamp_min(0.0)
+        if value(solved) <= value(best):
+            best = solved
+        if bool((solved[index] > 0).all()):
+            break
+        c = solved
+    return best

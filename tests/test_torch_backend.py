@@ -1,0 +1,375 @@
+"""The torch backend: parts against independent routes, fits against exact ones, limits."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import check_grad, nnls
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.exceptions import ConvergenceWarning
+
+from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
+from skconvexbn.arrangements import enumerate_all
+from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
+from skconvexbn.oracle import in_arrangements
+from skconvexbn.problem import Options, Problem
+from skconvexbn.search import Maxima, Search, normalise
+from skconvexbn.solvers import get_solver
+from skconvexbn.solvers import torch as backend
+from skconvexbn.solvers.descent import _value_and_gradient, descend
+from skconvexbn.solvers.measure import Measure, Model, best_masses
+from skconvexbn.solvers.nonnegative import nonnegative_qp
+
+CPU = torch.device("cpu")
+DEVICES = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+
+
+def basis(rng, n, q):
+    """Q of theory.md 2 for normal data."""
+    X = rng.standard_normal((n, q - 1))
+    U = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)[0]
+    return np.column_stack([U, np.full(n, 1 / np.sqrt(n))])
+
+
+def make_problem(kind, n=40, q=3, beta=0.3, fit_intercept=True, seed=0):
+    rng = np.random.default_rng(seed)
+    Q = basis(rng, n, q)
+    z = np.sqrt(n) * Q[:, 0]
+    w = rng.uniform(0.5, 2.0, n)
+    if kind == "squared":
+        Y, loss = (np.sin(2 * z) + 0.1 * rng.standard_normal(n))[:, None], SquaredError()
+    elif kind == "several":
+        Y, loss = np.column_stack([np.sin(2 * z), z**2 - 1]), SquaredError()
+    elif kind == "binary":
+        Y, loss = (np.abs(z) > 0.7)[:, None].astype(float), BinaryLogLoss()
+    else:
+        Y, loss = np.eye(3)[np.digitize(z, [-0.5, 0.5])], MultinomialLogLoss()
+    return Problem(Q, Y, w, loss, beta, fit_intercept)
+
+
+KINDS = ["squared", "several", "binary", "multinomial"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_root_factors_the_hessian_and_the_gradient(kind):
+    problem = make_problem(kind)
+    F = np.random.default_rng(1).standard_normal(problem.Y.shape)
+    S, u = problem.loss.root(F, problem.Y, problem.w)
+    hessian = problem.loss.hessian(F, problem.w)
+    np.testing.assert_allclose(S @ S.transpose(0, 2, 1), hessian, atol=1e-8)
+    gradient = problem.loss.gradient(F, problem.Y, problem.w)
+    np.testing.assert_allclose(np.einsum("nab,nb->na", S, u), -gradient, atol=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nonnegative_qp_equals_nnls(seed):
+    rng = np.random.default_rng(seed)
+    A, y = rng.standard_normal((60, 25)), rng.standard_normal(60)
+    A[:, 20:] = A[:, :5]  # singular: any split of the mass of equal columns is optimal
+    c = nonnegative_qp(torch.as_tensor(A.T @ A), torch.as_tensor(A.T @ y), 1e-10).numpy()
+    expected = nnls(A, y)[0]
+    assert (c >= 0).all()
+    np.testing.assert_allclose(A @ c, A @ expected, atol=1e-7)
+
+
+def test_nonnegative_qp_of_nothing_to_gain_is_zero():
+    M = torch.eye(3, dtype=torch.float64)
+    assert not nonnegative_qp(M, -torch.ones(3, dtype=torch.float64), 1e-9).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_best_masses_meet_the_optimality_conditions(kind, fit_intercept):
+    problem = make_problem(kind, fit_intercept=fit_intercept)
+    model, rng = Model(problem, CPU), np.random.default_rng(2)
+    C = problem.n_outputs
+    G = rng.choice([-1.0, 1.0], (30, 1)) if C == 1 else rng.standard_normal((30, C))
+    x = Measure.of_weights(
+        model.tensor(rng.standard_normal((3, 30))), model.tensor(G), model.tensor(np.zeros(C))
+    )
+    x, F = best_masses(model, x, 1e-9)
+    V = -problem.loss.gradient(F.numpy(), problem.Y, problem.w)
+    values = np.sum(problem.features(x.H.numpy()) * (V @ x.G.numpy().T), axis=0)
+    assert values.max() <= problem.beta * (1 + 1e-5)
+    np.testing.assert_allclose(values[x.c.numpy() > 1e-6], problem.beta, rtol=1e-5)
+    if fit_intercept:
+        np.testing.assert_allclose(V.sum(axis=0), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradient_of_the_descent(kind):
+    problem = make_problem(kind)
+    model = Model(problem, CPU, shrink=1 << 16)  # several blocks of rows
+    C, rng = problem.n_outputs, np.random.default_rng(3)
+    assert len(list(model.blocks(7))) > 1
+
+    def split(p):
+        H, G, b = (torch.as_tensor(a) for a in np.split(p, [21, 21 + 7 * C]))
+        return H.reshape(3, 7), G.reshape(7, C), b
+
+    error = check_grad(
+        lambda p: _value_and_gradient(model, 0.0, *split(p))[0],
+        lambda p: _value_and_gradient(model, 0.0, *split(p))[1].numpy(),
+        rng.standard_normal(21 + 8 * C),
+    )
+    assert error < 1e-4
+
+
+def test_descent_lowers_the_objective():
+    problem = make_problem("squared")
+    model = Model(problem, CPU)
+    t = model.tensor
+    rng = np.random.default_rng(4)
+    H, G = rng.standard_normal((3, 20)), rng.choice([-1.0, 1.0], (20, 1))
+    x = Measure.of_weights(t(H), t(G), t(np.zeros(1)))
+    y = descend(model, x, 1e-3, 100)
+    assert model.objective(model.output(y), y) < 0.5 * model.objective(model.output(x), x)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("q", [2, 3])
+@pytest.mark.parametrize("seed", range(4))
+def test_search_finds_the_exact_maximum(q, seed, device):
+    rng = np.random.default_rng(seed)
+    Q, V = basis(rng, 40, q), rng.standard_normal((40, 1))
+    exact = in_arrangements(Q, V, enumerate_all(Q), limit=0.0).dual_norm
+    search = Search(torch.as_tensor(Q, device=device), seed)
+    v = torch.as_tensor(V, device=device)
+    nothing = Maxima(v.new_zeros(q, 0), v.new_zeros(0, 1), v.new_zeros(0))
+    found = search.close(v, exact, nothing, lambda norm: False)
+    assert found.largest == pytest.approx(exact, rel=1e-6)
+    assert found.largest <= exact * (1 + 1e-12)
+    rough = search.round(v, exact, nothing, nothing, effort=1)
+    assert exact * 0.98 < rough.largest <= exact * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_search_finds_a_planted_maximum(n_outputs):
+    """V = relu(Q h) g^T is at most ||V||, and reaches its square over the norm at h."""
+    rng = np.random.default_rng(5)
+    Q = torch.as_tensor(basis(rng, 300, 15))
+    h = normalise(torch.as_tensor(rng.standard_normal(15)))
+    g = normalise(torch.as_tensor(rng.standard_normal(n_outputs)))
+    feature = (Q @ h).clamp_min(0)
+    V = feature[:, None] * g
+    planted = float(feature @ feature)
+    nothing = Maxima(Q.new_zeros(15, 0), Q.new_zeros(0, n_outputs), Q.new_zeros(0))
+    found = Search(Q, 0).round(V, 0.1 * planted, nothing, nothing, effort=1)
+    assert planted * (1 - 1e-6) <= found.largest <= float(feature.norm())
+
+
+def test_search_with_many_rows_climbs_on_a_sample(monkeypatch):
+    monkeypatch.setattr("skconvexbn.search.MAX_ROWS", 100)
+    rng = np.random.default_rng(6)
+    Q = torch.as_tensor(basis(rng, 150, 3))
+    V = torch.as_tensor(np.sin(25 * Q[:, :1].numpy()))
+    exact = in_arrangements(Q.numpy(), V.numpy(), enumerate_all(Q.numpy()), 0.0).dual_norm
+    nothing = Maxima(Q.new_zeros(3, 0), Q.new_zeros(0, 1), Q.new_zeros(0))
+    search = Search(Q, 0)
+    assert len(search._sample) == 50
+    found = search.close(V, exact, nothing, lambda norm: False)
+    assert found.largest == pytest.approx(exact, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["squared", "binary"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_the_exact_program(kind, fit_intercept, seed):
+    problem = make_problem(kind, n=25, q=3, fit_intercept=fit_intercept, seed=seed)
+    exact = get_solver("cvxpy")(problem, enumerate_all(problem.Q), Options(1e-8, 100))
+    best = problem.primal(exact.H, exact.G, exact.b)
+    found = backend.solve(problem, None, Options(1e-5, 100, seed=seed))
+    primal = problem.primal(found.H, found.G, found.b)
+    dual = problem.dual(found.V, found.dual_norm)
+    unit = problem.zero_loss
+    assert primal - dual <= 1e-5 * unit
+    assert best - 1e-7 * unit <= primal <= best + 1e-5 * unit
+    assert dual <= best + 1e-7 * unit  # a bound on the true optimum, though from a search
+
+
+@pytest.mark.parametrize("kind", ["several", "multinomial"])
+def test_several_outputs_equal_the_exact_program(kind):
+    problem = make_problem(kind, n=25)
+    exact = get_solver("cvxpy")(problem, enumerate_all(problem.Q), Options(1e-6, 100))
+    best = problem.primal(exact.H, exact.G, exact.b)
+    found = backend.solve(problem, None, Options(1e-4, 100))
+    primal = problem.primal(found.H, found.G, found.b)
+    assert primal - problem.dual(found.V, found.dual_norm) <= 1e-4 * problem.zero_loss
+    assert abs(primal - best) <= 1e-4 * problem.zero_loss
+
+
+def test_diabetes_150_rows():
+    """theory.md 8: 50 sampled arrangements stop at 55.2; the best known value is 43.66547."""
+    X, y = load_diabetes(return_X_y=True)
+    X, y = X[:150], ((y - y.mean()) / y.std())[:150]
+    model = ConvexBNRegressor(beta=1.0, fit_intercept=False, tol=5e-7, random_state=0).fit(X, y)
+    assert model.backend_ == "torch"
+    assert model.certificate_ == "search"
+    assert model.dual_gap_ <= 1e-5 * model.objective_
+    assert 43.6654 <= model.objective_ <= 43.6656
+
+
+def objective_of_the_folded_network(model, X, y):
+    """Objective of a regressor from coefs_ and intercepts_ alone, on data of full rank."""
+    W1, W2 = model.coefs_
+    b1, b2 = model.intercepts_
+    Z = X @ W1 + b1
+    shift = np.sqrt(len(X)) * (b1 + X.mean(axis=0) @ W1)  # alpha, from the mean pre-activation
+    size = np.hypot(np.linalg.norm(Z - Z.mean(axis=0), axis=0), shift)
+    F = np.maximum(Z, 0) @ W2 + b2
+    loss = 0.5 * np.sum((F - np.reshape(y, (len(y), -1))) ** 2)
+    return loss + model.beta_ * size @ np.linalg.norm(W2, axis=1)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_objective_from_the_folded_weights(n_outputs):
+    X, y = load_diabetes(return_X_y=True)
+    y = np.column_stack([y, X[:, 2] ** 2 * 1e4])[:, :n_outputs]
+    model = ConvexBNRegressor(tol=1e-2, random_state=0).fit(X, y)
+    expected = objective_of_the_folded_network(model, X, y)
+    assert model.objective_ == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("data", [load_diabetes, load_breast_cancer, load_iris])
+def test_defaults_reach_tol_on_real_data(data):
+    X, y = data(return_X_y=True)
+    estimator = ConvexBNRegressor if data is load_diabetes else ConvexBNClassifier
+    model = estimator(random_state=0).fit(X, y)
+    assert model.backend_ == "torch"
+    assert model.converged_
+
+
+def test_no_network_by_random_restarts_is_below_the_bound():
+    """Weak duality, attacked by L-BFGS from networks of other widths and seeds."""
+    problem = make_problem("squared", n=120, q=8)
+    found = backend.solve(problem, None, Options(1e-4, 100))
+    dual = problem.dual(found.V, found.dual_norm)
+    model = Model(problem, CPU)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        H, G = rng.standard_normal((8, 100)), rng.choice([-1.0, 1.0], (100, 1))
+        x = Measure.of_weights(*(model.tensor(a) for a in (H, 0.1 * G, problem.zero_intercept)))
+        for width in (0.03, 0.01, 0.003, 0.0):
+            x = descend(model, x, width, 200)
+        assert model.objective(model.output(x), x) >= dual
+
+
+def test_random_states_agree():
+    X, y = load_diabetes(return_X_y=True)
+    predictions = [
+        ConvexBNRegressor(tol=1e-4, random_state=s).fit(X[:300], y[:300]).predict(X[300:])
+        for s in range(3)
+    ]
+    spread = np.std(predictions, axis=0)
+    assert np.sqrt(np.mean(spread**2)) < 0.01 * y.std()
+
+
+def test_same_random_state_same_network():
+    X, y = load_diabetes(return_X_y=True)
+    fits = [ConvexBNRegressor(tol=1e-2, random_state=1).fit(X, y) for _ in range(2)]
+    np.testing.assert_array_equal(fits[0].predict(X), fits[1].predict(X))
+
+
+def test_two_threads_give_what_each_gives_alone():
+    X, y = load_diabetes(return_X_y=True)
+    targets = [y, y**2]
+    alone = [ConvexBNRegressor(tol=1e-2, random_state=0).fit(X, t).predict(X) for t in targets]
+    together = [None, None]
+
+    def fit(i):
+        together[i] = ConvexBNRegressor(tol=1e-2, random_state=0).fit(X, targets[i]).predict(X)
+
+    threads = [threading.Thread(target=fit, args=(i,)) for i in range(2)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for a, b in zip(alone, together, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+@pytest.mark.parametrize("limit", [{"max_time": 0.0}, {"max_iter": 1}])
+def test_limits_return_the_best_network_so_far(limit):
+    X, y = load_diabetes(return_X_y=True)
+    model = ConvexBNRegressor(random_state=0, tol=1e-9, **limit)
+    with pytest.warns(ConvergenceWarning, match=r"gap is .* after 1 iterations"):
+        model.fit(X, y)
+    assert model.n_iter_ == 1
+    assert not model.converged_
+    assert 0 < model.dual_gap_ < model.objective_
+    assert model.score(X, y) > 0.3
+
+
+def test_stopping_later_is_never_worse():
+    X, y = load_diabetes(return_X_y=True)
+    objectives = []
+    for max_iter in (1, 2, 4, 6):
+        model = ConvexBNRegressor(random_state=0, tol=1e-9, max_iter=max_iter)
+        with pytest.warns(ConvergenceWarning):
+            objectives.append(model.fit(X, y).objective_)
+    assert objectives == sorted(objectives, reverse=True)
+
+
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_interrupt_returns_the_best_so_far_with_a_warning(monkeypatch, rounds):
+    calls = []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) > rounds:
+            raise KeyboardInterrupt
+        return descend(*args)
+
+    monkeypatch.setattr(backend, "descend", interrupted)
+    X, y = load_diabetes(return_X_y=True)
+    with pytest.warns(ConvergenceWarning, match="Interrupted: the duality gap is"):
+        model = ConvexBNRegressor(random_state=0, tol=1e-9).fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
+    assert model.n_neurons_ == 0 if rounds == 0 else model.score(X, y) > 0.3
+
+
+def test_warm_start_takes_fewer_rounds():
+    X, y = load_diabetes(return_X_y=True)
+    model = ConvexBNRegressor(beta=20.0, warm_start=True, random_state=0)
+    cold = model.fit(X, y).n_iter_
+    assert cold > 1
+    assert model.fit(X, y).n_iter_ < cold
+
+
+def test_out_of_memory_becomes_smaller_blocks_then_an_error(monkeypatch):
+    shrunk = []
+
+    class Failing(backend._Run):
+        def __init__(self, problem, options, device, shrink):
+            shrunk.append(shrink)
+            if shrink < limit:
+                raise torch.OutOfMemoryError
+            super().__init__(problem, options, device, shrink)
+
+    monkeypatch.setattr(backend, "_Run", Failing)
+    problem, limit = make_problem("squared"), 64
+    backend.solve(problem, None, Options(1e-2, 100))
+    assert shrunk == [1, 8, 64]
+    limit = 65
+    with pytest.raises(MemoryError, match="too little memory for 40 rows in 3 dimensions; use"):
+        backend.solve(problem, None, Options(1e-2, 100))
+
+
+def test_verbose_prints_a_line_a_round(capsys):
+    X, y = load_diabetes(return_X_y=True)
+    model = ConvexBNRegressor(verbose=1, tol=1e-2, random_state=0).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("[ConvexBNRegressor] backend torch, beta ")
+    assert len(lines) == 1 + model.n_iter_
+    assert lines[-1].endswith("(thorough search)")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_gives_what_the_cpu_gives():
+    X, y = load_diabetes(return_X_y=True)
+    cpu = ConvexBNRegressor(random_state=0).fit(X, y)
+    gpu = ConvexBNRegressor(random_state=0, device="cuda").fit(X, y)
+    assert gpu.device_.startswith("cuda")
+    assert abs(gpu.objective_ - cpu.objective_) <= cpu.dual_gap_ + gpu.dual_gap_
+    assert isinstance(gpu.predict(X), np.ndarray)
