@@ -129,9 +129,9 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         ``objective_ - dual_objective_``.
     certificate_ : {"exact", "sampled", "search"}
         What the gap is relative to: "exact" all networks of any width; "sampled" those whose
-        neurons lie in the sampled arrangements; "search" all networks, as far as a search
-        inside every arrangement went. With several outputs that search stands behind
-        "sampled", too.
+        neurons lie in the sampled arrangements; "search" all networks, as far as a search for
+        violations of the dual constraint went (over all h, or with several outputs and
+        enumerated arrangements inside each of them).
     converged_ : bool
         Whether the gap reached tol.
     n_features_in_ : int

@@ -152,6 +152,7 @@ class Solution:
 
     ``dual_norm`` is max_{||h||<=1} ||V^T relu(Q h)|| over what ``certificate`` names: all h with
     proof ("exact"), all h as far as a search went ("search"), the sampled arrangements ("sampled").
+    ``history`` has (seconds, primal, dual) after each round where the solver keeps it.
     """
 
     H: np.ndarray
@@ -163,3 +164,4 @@ class Solution:
     n_iter: int
     device: str = "cpu"
     interrupted: bool = False
+    history: tuple[tuple[float, float, float], ...] = ()

@@ -15,6 +15,8 @@ from torch import Tensor
 
 # Entries of a block of activations, (n, starts): small enough for the cache of a CPU.
 BLOCK_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 27}
+# Ascent steps, and difference-of-convex steps after them.
+CLIMB = 20, 5
 # Starts near each active neuron: size of the perturbation, first step.
 NEARBY = ((0.15, 0.3), (0.15, 0.1), (0.05, 0.1), (0.05, 0.03))
 # Random starts a round, for each sign.
@@ -22,7 +24,7 @@ N_RANDOM = 300
 # Maxima above this fraction of beta start the next round; this many at most for each sign.
 NEAR, MAX_POOL = 0.97, 300
 # Basin hopping that closes: chains for each sign, generations, maxima polished.
-N_CHAINS, N_GENERATIONS, N_POLISHED = 600, 8, 200
+N_CHAINS, N_GENERATIONS, N_POLISHED = 1200, 8, 200
 # With more rows, starts climb on half as many, and this many of the best on all.
 MAX_ROWS, N_REFINED = 16_384, 32
 
@@ -93,9 +95,9 @@ class Search:
     def round(self, V: Tensor, beta: float, active: Maxima, pool: Maxima, effort: int) -> Maxima:
         """Maxima from random starts, the pool of earlier ones, and the active neurons.
 
-        ``effort`` 1 climbs longer than 0, and onto kinks; 2 also polishes the best in float64.
+        ``effort`` 1 climbs onto kinks, which 0 does not; 2 also polishes the best in float64.
         """
-        steps, dc = (40, 10) if effort else (20, 0)
+        steps, dc = CLIMB if effort else (CLIMB[0], 0)
         found = []
         for sign in _signs(V):
             of_sign = _of_sign(active, sign)
@@ -134,7 +136,7 @@ class Search:
                 half = N_CHAINS // 2
                 starts[:, :half] = H[:, self._rng.integers(0, H.shape[1], half)]
                 size[:half] = 0.1
-            best = self._climb(V, sign, starts, size, 40, 10)
+            best = self._climb(V, sign, starts, size, *CLIMB)
             seen = [best]
             for _ in range(N_GENERATIONS - 1):
                 if refuted(best.largest):
@@ -142,7 +144,7 @@ class Search:
                 noise = np.exp(self._rng.uniform(np.log(0.03), np.log(0.8), N_CHAINS))
                 starts = best.H.cpu().numpy()
                 starts = starts + noise * self._noise(starts.shape)
-                new = self._climb(V, sign, starts, np.clip(noise, 0.03, 0.5), 40, 10)
+                new = self._climb(V, sign, starts, np.clip(noise, 0.03, 0.5), *CLIMB)
                 seen.append(new)
                 better = new.values > best.values
                 best = Maxima(

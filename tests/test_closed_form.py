@@ -230,7 +230,7 @@ def test_violated_conditions_are_named(params, shape, message):
     X = RNG.standard_normal(shape)
     with pytest.raises(ValueError, match=message) as caught:
         ConvexBNRegressor(backend="closed_form", beta=1.0, **params).fit(X, X[:, 0])
-    assert "use backend='auto' or 'cvxpy'" in str(caught.value)
+    assert "use backend='auto', 'cvxpy' or 'torch'" in str(caught.value)
 
 
 def test_several_real_outputs_are_refused():

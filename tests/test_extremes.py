@@ -68,7 +68,7 @@ def test_very_tall():
     for model in (ConvexBNRegressor(), ConvexBNClassifier()):
         with pytest.raises(ValueError, match="use backend='torch', fewer samples or a smaller"):
             model.set_params(backend="cvxpy").fit(X, X[:, 0] > 0)
-    X = X[:40_000]
+    X = X[:20_000]
     model = ConvexBNRegressor(beta=10.0).fit(X, np.abs(X[:, 0]))
     assert model.backend_ == "torch"
     assert model.converged_

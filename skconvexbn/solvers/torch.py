@@ -28,7 +28,7 @@ WARM_WIDTH = 0.02
 # Random neurons to begin with, and steps of a descent.
 N_START, N_STEPS = 200, 60
 # Gaps, in units of the zero model's loss, from which on searches make more effort.
-EFFORTS = (1e-2, 3e-4)
+EFFORTS = (1e-2, 2e-3)
 # Accuracy of the masses, relative to beta.
 MASS_TOL = 1e-8
 # Smallest n * q for which device=None takes a CUDA device that is present.
@@ -89,6 +89,7 @@ class _Run:
         self.primal = problem.zero_loss
         self.cuts = self.best.neurons
         self.V, self.dual_norm, self.dual = np.zeros_like(problem.Y), 0.0, -np.inf
+        self.history: list[tuple[float, float, float]] = []
 
     def solve(self) -> Solution:
         """Rounds until the gap is closed or a limit is met."""
@@ -107,6 +108,7 @@ class _Run:
                 closing = stop or self.primal - self.dual <= limit
                 if closing:
                     self._close(limit)
+                self.history.append((self._seconds(), self.primal, self.dual))
                 if options.verbose:
                     self._print(n_iter, len(x), closing)
                 if stop or self.primal - self.dual <= limit:
@@ -117,7 +119,12 @@ class _Run:
         H, G, b = (a.cpu().numpy() for a in (best.H, best.weights, best.b))
         device = str(self.model.Q.device)
         n_iter = max(n_iter, 1)
-        return Solution(H, G, b, self.V, self.dual_norm, "search", n_iter, device, interrupted)
+        return Solution(
+            *(H, G, b, self.V, self.dual_norm, "search", n_iter),
+            device=device,
+            interrupted=interrupted,
+            history=tuple(self.history),
+        )
 
     def _seconds(self) -> float:
         return time.perf_counter() - self.begin
@@ -194,7 +201,7 @@ class _Run:
         found = self.search.close(V, problem.beta, around, refuted)
         self.dual_norm = max(self.dual_norm, found.largest)
         self.dual = problem.dual(self.V, self.dual_norm)
-        self._cut(V, found)
+        self.cuts = self.search.distinct(join(found, self.cuts), 0.0, 2 * MAX_POOL)
 
     def _print(self, n_iter: int, neurons: int, closing: bool) -> None:
         gap = (self.primal - self.dual) / self.problem.zero_loss

@@ -1,0 +1,113 @@
+"""Primal and dual value against time of arrangements generated until the gap closes.
+
+    python benchmarks/adaptive.py [FOLDER]
+
+Diabetes and a generated set; with FOLDER also every reg-*.npz in it (arrays X and y). Targets have
+unit variance; gaps are fractions of the zero model's loss (R2 units), at the default tol. "checked
+gap" is by an independent search with other starts, four times as many. Writes
+results/adaptive.json and results/adaptive.png.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from report import FOLDER, save, table
+from sklearn.datasets import load_diabetes, make_friedman1
+
+import skconvexbn.search
+from skconvexbn import ConvexBNRegressor
+from skconvexbn.losses import SquaredError
+from skconvexbn.problem import Options, Problem
+from skconvexbn.search import Maxima, Search, normalise
+from skconvexbn.solvers.torch import solve
+from skconvexbn.whitening import Whitening
+
+BETAS = (0.03, 0.1, 0.3, 1.0)
+
+
+def data_sets(folder):
+    yield "diabetes", load_diabetes(return_X_y=True)
+    yield "friedman1", make_friedman1(1000, noise=1.0, random_state=0)
+    for path in sorted(Path(folder).glob("reg-*.npz")) if folder else ():
+        with np.load(path) as data:
+            yield path.stem.removeprefix("reg-"), (data["X"], data["y"].astype(float))
+
+
+def make_problem(X, y, beta):
+    w = np.ones(len(y))
+    Q = Whitening.fit(X, w).basis().transform(X)
+    return Problem(Q, ((y - y.mean()) / y.std())[:, None], w, SquaredError(), beta, False)
+
+
+def checked_dual(problem, solution):
+    """The dual value at V by a search that is independent of the solver's and four times larger."""
+    usual = skconvexbn.search.N_CHAINS
+    skconvexbn.search.N_CHAINS = 4 * usual
+    H, G = (torch.as_tensor(a) for a in (solution.H, solution.G))
+    neurons = Maxima(normalise(H), normalise(G, dim=1), G[:, 0])
+    search = Search(torch.as_tensor(problem.Q), seed=12345)
+    found = search.close(torch.as_tensor(solution.V), problem.beta, neurons, lambda norm: False)
+    skconvexbn.search.N_CHAINS = usual
+    return problem.dual(solution.V, max(found.largest, solution.dual_norm))
+
+
+def main(folder=None):
+    rows, curves = [], []
+    tol = ConvexBNRegressor().tol
+    for name, (X, y) in data_sets(folder):
+        for beta in BETAS:
+            problem = make_problem(X, y, beta)
+            start = time.perf_counter()
+            solution = solve(problem, None, Options(tol, 100))
+            seconds = time.perf_counter() - start
+            unit = problem.zero_loss
+            primal = problem.primal(solution.H, solution.G, solution.b)
+            gap = (primal - problem.dual(solution.V, solution.dual_norm)) / unit
+            rows.append(
+                {
+                    "data": name,
+                    "n": len(y),
+                    "q": problem.Q.shape[1],
+                    "beta": beta,
+                    "seconds": seconds,
+                    "rounds": solution.n_iter,
+                    "neurons": solution.H.shape[1],
+                    "primal": f"{primal:.4f}",
+                    "gap": gap,
+                    "checked gap": (primal - checked_dual(problem, solution)) / unit,
+                }
+            )
+            curves.append((f"{name}, beta {beta:g}", np.array(solution.history), unit))
+            print(table(rows[-1:]).splitlines()[-1], flush=True)
+    save("adaptive", rows)
+    figure(curves)
+
+
+def figure(curves):
+    columns = len(BETAS)
+    fig, axes = plt.subplots(
+        len(curves) // columns, columns, figsize=(3 * columns, 2 * len(curves) // columns)
+    )
+    for ax, (title, history, unit) in zip(axes.flat, curves, strict=True):
+        seconds, primal, dual = history.T
+        ax.plot(seconds, primal / unit, label="primal")
+        ax.plot(seconds, dual / unit, label="dual")
+        ax.set_ylim(0, min(1, 2 * primal[-1] / unit))
+        ax.set_title(title, fontsize=8)
+        ax.tick_params(labelsize=7)
+    axes.flat[0].legend(fontsize=7)
+    fig.supxlabel("seconds")
+    fig.supylabel("fraction of the zero model's loss")
+    fig.tight_layout()
+    fig.savefig(FOLDER / "adaptive.png", dpi=100)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
