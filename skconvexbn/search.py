@@ -121,40 +121,55 @@ class Search:
         return self.distinct(join(*found), NEAR * beta, MAX_POOL)
 
     def close(
-        self, V: Tensor, beta: float, active: Maxima, refuted: Callable[[float], bool]
+        self,
+        V: Tensor,
+        beta: float,
+        active: Maxima,
+        refuted: Callable[[float], bool],
+        effort: int = 1,
     ) -> Maxima:
         """Maxima by basin hopping: chains that perturb their best point and climb again.
 
         The perturbations are log-uniform from 0.03 to 0.8, the first step matched to them; the
-        best maxima are climbed again in float64. Ends early once ``refuted(largest value)``.
+        best maxima are climbed again in float64. Ends early once ``refuted(largest value)``;
+        ``effort`` multiplies the generations.
         """
-        found = []
-        for sign in _signs(V):
-            H = _of_sign(active, sign).H.cpu().numpy()
-            starts, size = self._random(N_CHAINS), np.ones(N_CHAINS)
-            if H.shape[1]:
-                half = N_CHAINS // 2
-                starts[:, :half] = H[:, self._rng.integers(0, H.shape[1], half)]
-                size[:half] = 0.1
-            best = self._climb(V, sign, starts, size, *CLIMB)
-            seen = [best]
-            for _ in range(N_GENERATIONS - 1):
-                if refuted(best.largest):
-                    break
-                noise = np.exp(self._rng.uniform(np.log(0.03), np.log(0.8), N_CHAINS))
-                starts = best.H.cpu().numpy()
-                starts = starts + noise * self._noise(starts.shape)
-                new = self._climb(V, sign, starts, np.clip(noise, 0.03, 0.5), *CLIMB)
+        chains = {sign: self._chains(V, sign, active) for sign in _signs(V)}
+        seen = list(chains.values())
+        for _ in range(effort * N_GENERATIONS - 1):
+            if refuted(max(best.largest for best in chains.values())):
+                break
+            for sign, best in chains.items():
+                new = self._hop(V, sign, best)
                 seen.append(new)
                 better = new.values > best.values
-                best = Maxima(
+                chains[sign] = Maxima(
                     torch.where(better, new.H, best.H),
                     torch.where(better[:, None], new.G, best.G),
                     torch.where(better, new.values, best.values),
                 )
-            top = self.distinct(join(*seen), 0.99 * beta, MAX_POOL)
+        found = []
+        for sign in chains:
+            top = self.distinct(_of_sign(join(*seen), sign), 0.99 * beta, MAX_POOL)
             found += [top, self._polish(V, sign, top[: self._n_polished])]
         return self.distinct(join(*found), NEAR * beta, MAX_POOL)
+
+    def _chains(self, V: Tensor, sign: float, active: Maxima) -> Maxima:
+        """First points of the chains: half climb from active neurons, half from anywhere."""
+        H = _of_sign(active, sign).H.cpu().numpy()
+        starts, size = self._random(N_CHAINS), np.ones(N_CHAINS)
+        if H.shape[1]:
+            half = N_CHAINS // 2
+            starts[:, :half] = H[:, self._rng.integers(0, H.shape[1], half)]
+            size[:half] = 0.1
+        return self._climb(V, sign, starts, size, *CLIMB)
+
+    def _hop(self, V: Tensor, sign: float, best: Maxima) -> Maxima:
+        """Climb from perturbations of the chains' best points."""
+        noise = np.exp(self._rng.uniform(np.log(0.03), np.log(0.8), len(best)))
+        H = best.H.cpu().numpy()
+        starts = H + noise * self._noise(H.shape)
+        return self._climb(V, sign, starts, np.clip(noise, 0.03, 0.5), *CLIMB)
 
     def _polish(self, V: Tensor, sign: float, maxima: Maxima) -> Maxima:
         """Climb in float64 by small steps: maxima lie on kinks that float32 resolves to 1e-5."""

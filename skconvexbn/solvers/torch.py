@@ -29,6 +29,8 @@ WARM_WIDTH = 0.02
 N_START, N_STEPS = 200, 60
 # Gaps, in units of the zero model's loss, from which on searches make more effort.
 EFFORTS = (1e-2, 2e-3)
+# Largest factor on the length of thorough searches, which every refutation raises by one.
+MAX_EFFORT = 3
 # Accuracy of the masses, relative to beta.
 MASS_TOL = 1e-8
 # Smallest n * q for which device=None takes a CUDA device that is present.
@@ -89,6 +91,7 @@ class _Run:
         self.primal = problem.zero_loss
         self.cuts = self.best.neurons
         self.V, self.dual_norm, self.dual = np.zeros_like(problem.Y), 0.0, -np.inf
+        self.effort = 1
         self.history: list[tuple[float, float, float]] = []
 
     def solve(self) -> Solution:
@@ -191,16 +194,21 @@ class _Run:
                 self.V, self.dual_norm, self.dual = point, beta, value
 
     def _close(self, limit: float) -> None:
-        """Search thoroughly at the best dual point; the bound is then what this search found."""
+        """Search thoroughly at the best dual point; the bound is then what this search found.
+
+        Rounds go on until such a search fails, so each must be harder to fail than the last.
+        """
         problem, V = self.problem, self.model.tensor(self.V)
 
         def refuted(dual_norm: float) -> bool:
             return self.primal - problem.dual(self.V, dual_norm) > limit
 
         around = join(self.best.neurons, self.cuts)
-        found = self.search.close(V, problem.beta, around, refuted)
+        found = self.search.close(V, problem.beta, around, refuted, self.effort)
         self.dual_norm = max(self.dual_norm, found.largest)
         self.dual = problem.dual(self.V, self.dual_norm)
+        if self.primal - self.dual > limit:
+            self.effort = min(self.effort + 1, MAX_EFFORT)
         self.cuts = self.search.distinct(join(found, self.cuts), 0.0, 2 * MAX_POOL)
 
     def _print(self, n_iter: int, neurons: int, closing: bool) -> None:
