@@ -39,7 +39,7 @@ def draw(pipeline, X, y, path):
     scaled = pipeline[:-1].transform(X)
     _, _, Vt = np.linalg.svd(scaled - scaled.mean(axis=0), full_matrices=False)
     plane = scaled @ Vt[:2].T
-    model = ConvexBNClassifier(random_state=0, n_arrangements=200).fit(plane, y)
+    model = ConvexBNClassifier(random_state=0).fit(plane, y)
     low, high = plane.min(axis=0) - 0.5, plane.max(axis=0) + 0.5
     grid = np.stack(np.meshgrid(*[np.linspace(a, b, 300) for a, b in zip(low, high, strict=True)]))
     probability = model.predict_proba(grid.reshape(2, -1).T)

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "results"
-PACKAGES = ("skconvexbn", "numpy", "scipy", "scikit-learn", "cvxpy", "clarabel")
+PACKAGES = ("skconvexbn", "numpy", "scipy", "scikit-learn", "cvxpy", "clarabel", "torch")
 
 
 def table(rows):
