@@ -10,6 +10,7 @@ When the gap looks closed, a more thorough search has the last word.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -64,15 +65,12 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
     """
     device = resolve_device(options.device, problem)
     for shrink in SHRINK:
-        try:
+        with suppress(torch.OutOfMemoryError):
             return _Run(problem, options, device, shrink).solve()
-        except torch.OutOfMemoryError:
-            if shrink == SHRINK[-1]:
-                raise MemoryError(
-                    f"Device {device} has too little memory for {problem.Q.shape[0]} rows in "
-                    f"{problem.Q.shape[1]} dimensions; use device='cpu' or a smaller rank."
-                ) from None
-    raise AssertionError("unreachable")
+    raise MemoryError(
+        f"Device {device} has too little memory for {problem.Q.shape[0]} rows in "
+        f"{problem.Q.shape[1]} dimensions; use device='cpu' or a smaller rank."
+    )
 
 
 class _Run:
