@@ -71,7 +71,9 @@ def point(n, q, C):
 
 
 def slope(x, y):
-    return float(np.polyfit(np.log(x), np.log(np.maximum(y, 1e-9)), 1)[0])
+    """Exponent of y as a power of x; a fit within the memory of the tiny one has none."""
+    x, y = np.array(x)[np.array(y) > 0], np.array(y)[np.array(y) > 0]
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0]) if len(x) > 1 else float("nan")
 
 
 def main(smaller="1"):
