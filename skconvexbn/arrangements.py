@@ -27,11 +27,14 @@ class Arrangements:
         Rows of Q.
     complete : bool
         Whether these are all arrangements with an open cone.
+    directions : ndarray of shape (q, P) or None
+        An h of each, where they were sampled.
     """
 
     bits: np.ndarray
     n: int
     complete: bool = False
+    directions: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.bits)
@@ -39,17 +42,13 @@ class Arrangements:
     @classmethod
     def from_masks(cls, masks: np.ndarray, *, complete: bool = False) -> Arrangements:
         """Pack masks (P, n) and drop duplicates; the first of equal masks keeps its place."""
-        return cls._distinct(np.packbits(masks, axis=1), masks.shape[1], complete)
-
-    @classmethod
-    def _distinct(cls, bits: np.ndarray, n: int, complete: bool) -> Arrangements:
-        _, first = np.unique(_keys(bits), return_index=True)
-        return cls(bits[np.sort(first)], n, complete)
+        bits = np.packbits(masks, axis=1)
+        return cls(bits[_distinct(bits)], masks.shape[1], complete)
 
     def union(self, other: Arrangements) -> Arrangements:
         """Both sets, duplicates dropped."""
         bits = np.concatenate([self.bits, other.bits])
-        return self._distinct(bits, self.n, self.complete or other.complete)
+        return Arrangements(bits[_distinct(bits)], self.n, self.complete or other.complete)
 
     def masks(self, index: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Boolean masks (len(index), n)."""
@@ -86,7 +85,9 @@ def sample(Q: np.ndarray, H: np.ndarray) -> Arrangements:
         np.packbits((Q @ H[:, start : start + size] >= 0).T, axis=1)
         for start in range(0, H.shape[1], size)
     ]
-    return Arrangements._distinct(np.concatenate(parts), len(Q), complete=False)
+    bits = np.concatenate(parts)
+    first = _distinct(bits)
+    return Arrangements(bits[first], len(Q), directions=H[:, first])
 
 
 def enumerate_all(Q: np.ndarray, max_count: int = MAX_ENUMERATED) -> Arrangements:
@@ -207,6 +208,11 @@ def _cut(points: np.ndarray, R: np.ndarray, a: np.ndarray) -> np.ndarray:
     kept = points[~np.isin(old, cut)]
     new = np.concatenate([kept, on_plane + step, on_plane - step])
     return new / np.linalg.norm(new, axis=1, keepdims=True)
+
+
+def _distinct(bits: np.ndarray) -> np.ndarray:
+    """Indices of the first of equal rows of bytes, ascending."""
+    return np.sort(np.unique(_keys(bits), return_index=True)[1])
 
 
 def _keys(bits: np.ndarray) -> np.ndarray:

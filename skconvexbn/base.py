@@ -46,6 +46,7 @@ class ConvexBNBase(BaseEstimator):
         "bias_scale": [Interval(Real, 0, None, closed="neither")],
         "scale": ["boolean"],
         "fit_intercept": ["boolean"],
+        "activation": [StrOptions({"relu", "gated_relu"})],
         "arrangements": [StrOptions({"auto", "exact", "sampled", "adaptive"})],
         "n_arrangements": [Interval(Integral, 1, None, closed="left")],
         "backend": [StrOptions({"auto", *BACKENDS})],
@@ -67,6 +68,7 @@ class ConvexBNBase(BaseEstimator):
         bias_scale: float = 1.0,
         scale: bool = True,
         fit_intercept: bool = True,
+        activation: str = "relu",
         arrangements: str = "auto",
         n_arrangements: int = 100,
         backend: str = "auto",
@@ -84,6 +86,7 @@ class ConvexBNBase(BaseEstimator):
         self.bias_scale = bias_scale
         self.scale = scale
         self.fit_intercept = fit_intercept
+        self.activation = activation
         self.arrangements = arrangements
         self.n_arrangements = n_arrangements
         self.backend = backend
@@ -99,9 +102,9 @@ class ConvexBNBase(BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, **y_params: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """X and weights as float64, y, and the relative spacing of the type X came in."""
-        if self.device is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+        if self.device is not None and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", self.device):
             raise ValueError(
-                f"device must be None, 'cpu', 'cuda' or 'cuda:<index>', got {self.device!r}."
+                f"device must be None, 'cpu', 'cuda', 'cuda:<index>' or 'mps', got {self.device!r}."
             )
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, **y_params
@@ -120,14 +123,18 @@ class ConvexBNBase(BaseEstimator):
         whitening = Whitening.fit(rows.X, rows.w, scale=self.scale, eps=eps)
         basis = whitening.basis(self.rank, self.shrinkage, self.bias_scale)
         problem, units = _unit_problem(rows, basis, loss, self.fit_intercept)
-        backend, chosen = choose_backend(self.backend, self.arrangements, problem, basis)
+        backend, chosen = choose_backend(
+            self.backend, self.arrangements, self.activation, problem, basis
+        )
         problem = problem.with_beta(self._resolve_beta(problem, units, basis, seed, backend))
         if self.verbose:
             beta = units.beta * problem.beta
             print(f"[{type(self).__name__}] backend {backend}, beta {beta:.6g}")
         earlier = self._earlier_activations(rows.X)
-        arrangements = None
-        if backend == "cvxpy":
+        arrangements = start = None
+        if backend == "torch" and chosen == "adaptive":
+            start = self._start(problem, units, earlier)
+        elif backend != "closed_form":
             arrangements = self._make_arrangements(chosen, problem, basis, seed, earlier)
         options = Options(
             tol=self.tol,
@@ -135,14 +142,17 @@ class ConvexBNBase(BaseEstimator):
             max_time=float("inf") if self.max_time is None else self.max_time,
             seed=seed,
             device=self.device,
-            start=self._start(problem, units, earlier),
+            start=start,
+            gated=self.activation == "gated_relu",
             verbose=int(self.verbose),
         )
         solution = get_solver(backend)(problem, arrangements, options)
 
-        H, G, b = simplify(problem, solution.H, solution.G, solution.b)
+        H, G, b, gates = solution.H, solution.G, solution.b, solution.gates
+        if gates is None:
+            H, G, b = simplify(problem, H, G, b)
         b = loss.canonical_intercept(b)
-        objective = problem.primal(H, G, b)
+        objective = problem.primal(H, G, b, gates)
         gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
         self.beta_ = units.beta * problem.beta
         self.backend_ = backend
@@ -154,7 +164,7 @@ class ConvexBNBase(BaseEstimator):
         self.certificate_ = solution.certificate
         self.converged_ = bool(gap <= max(self.tol, ROUNDING) * problem.zero_loss)
         G, b = units.beta * G, units.output * b + units.centre
-        self._set_network(Network.from_neurons(basis, H, G, b), basis)
+        self._set_network(Network.from_neurons(basis, H, G, b, gates), basis)
         if not self.converged_ or solution.interrupted:
             stopped = "Interrupted: the" if solution.interrupted else "The"
             warnings.warn(
@@ -191,6 +201,8 @@ class ConvexBNBase(BaseEstimator):
     def _earlier_activations(self, X: np.ndarray) -> np.ndarray | None:
         """Pre-activations (n, m) of the previous fit's neurons, for a warm start."""
         fitted = self.warm_start and hasattr(self, "n_neurons_") and self.n_neurons_ > 0
+        if self.activation == "gated_relu":  # whose gates stay what they are
+            return None
         return self._network.hidden(X) if fitted and len(self.mean_) == X.shape[1] else None
 
     def _start(
@@ -226,6 +238,10 @@ class ConvexBNBase(BaseEstimator):
         self.gamma_ = network.gamma
         self.alpha_ = network.alpha
         self.hidden_directions_ = network.directions
+        self.gates_ = None
+        if network.gates is not None:
+            V, c = network.gates
+            self.gates_ = [V, c - network.mean @ V]
         self.mean_ = basis.whitening.mean
         self.scale_ = basis.whitening.scale
         self.singular_values_ = basis.singular_values

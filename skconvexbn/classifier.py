@@ -53,25 +53,31 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         at full rank with ``shrinkage=0``.
     fit_intercept : bool, default=True
         Whether to fit the unpenalised output bias b.
+    activation : {"relu", "gated_relu"}, default="relu"
+        "gated_relu" is the convex relaxation without cone constraints: the neurons are linear
+        where a fixed random gate is open, 1[Q d_j >= 0] * Q h_j, and there is no plain network with
+        these outputs.
     arrangements : {"auto", "adaptive", "exact", "sampled"}, default="auto"
         Which activation arrangements D = diag(1[Q h >= 0]) the program ranges over. "adaptive"
         generates them by a search for violations of the dual constraint until the gap is at most
         tol; "exact" enumerates all, an error if there are too many; "sampled" draws
         ``n_arrangements`` directions h at random, as the papers do. "auto" enumerates up to 2000
-        (one output) and is adaptive otherwise; with ``backend="cvxpy"`` it samples instead. The
-        closed form needs none.
+        (one output) and is adaptive otherwise; with ``backend="cvxpy"`` it samples instead, as
+        gates are in any case. The closed form needs none.
     n_arrangements : int, default=100
         Random directions drawn by "sampled"; equal arrangements count once.
     backend : {"auto", "closed_form", "cvxpy", "torch"}, default="auto"
         "closed_form" needs as many independent directions as distinct rows (d >= n - 1, no
         truncation, ``shrinkage=0``, ``bias_scale=1``) and equal rows to share their label; an
-        error says which condition does not hold. "cvxpy" solves the cone program with Clarabel,
-        "torch" descends on smoothed networks and searches the dual, on CPU or GPU.
-        "auto" takes the closed form where it applies, else "cvxpy" for "exact" and "sampled"
-        arrangements and "torch" for "adaptive" ones.
+        error says which condition does not hold. "cvxpy" solves the cone program with Clarabel.
+        "torch" descends on smoothed networks and searches the dual ("adaptive"), or solves the
+        program over "sampled" arrangements by an interior point method of its own; on CPU or GPU.
+        "auto" takes the closed form where it applies, else "cvxpy" for "exact" arrangements and
+        "torch" for others.
     device : None or str, default=None
-        Where "torch" solves: "cpu", "cuda" or "cuda:<index>"; None takes CUDA where it is present
-        and n_samples * (rank + 1) is at least 1e6. The other backends run on the CPU.
+        Where "torch" solves: "cpu", "cuda", "cuda:<index>" or "mps" (which has no float64: only
+        the search runs there); None takes CUDA where it is present and n_samples * (rank + 1) is at
+        least 1e6. The other backends run on the CPU.
     tol : float, default=1e-3
         Duality gap at which to stop, as a fraction of the loss of the model without neurons
         (for squared error, units of R^2).
@@ -104,6 +110,9 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     hidden_directions_ : ndarray of shape (n_features, m)
         The paper's w_j, normalised to ||(X - mean) w_j|| = 1, rows weighted by the root of their
         weight (see Notes when shrinkage > 0).
+    gates_ : list of two ndarrays, shapes (n_features, m) and (m,), or None
+        V, c of the gates 1[X @ V + c >= 0] of a gated network, whose output is
+        ``((X @ W1 + b1) * gate) @ W2 + b2``.
     mean_, scale_ : ndarray of shape (n_features,)
         Weighted mean and scale of the columns.
     singular_values_ : ndarray of shape (rank_,)
@@ -188,6 +197,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         bias_scale: float = 1.0,
         scale: bool = True,
         fit_intercept: bool = True,
+        activation: str = "relu",
         arrangements: str = "auto",
         n_arrangements: int = 100,
         backend: str = "auto",
@@ -206,6 +216,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
             bias_scale=bias_scale,
             scale=scale,
             fit_intercept=fit_intercept,
+            activation=activation,
             arrangements=arrangements,
             n_arrangements=n_arrangements,
             backend=backend,

@@ -24,8 +24,12 @@ class Loss(ABC):
     """Convex loss of outputs F (n, C) against targets Y (n, C) with row weights w (n,)."""
 
     @abstractmethod
+    def rows(self, F: np.ndarray, Y: np.ndarray) -> np.ndarray:
+        """Loss of each row, shape (n,), without weights."""
+
     def value(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
         """Loss(F, Y), a weighted sum over rows."""
+        return float(w @ self.rows(F, Y))
 
     @abstractmethod
     def mean(self, F: np.ndarray) -> np.ndarray:
@@ -48,6 +52,27 @@ class Loss(ABC):
         eye = np.eye(F.shape[1])
         S = np.sqrt(np.maximum(self.hessian(F, w), _FLAT * w[:, None, None] * eye))
         return S, -self.gradient(F, Y, w) / np.diagonal(S, axis1=1, axis2=2)
+
+    def proximal(
+        self, A: np.ndarray, Y: np.ndarray, w: np.ndarray, rho: float, start: np.ndarray
+    ) -> np.ndarray:
+        """Minimiser over F of Loss(F, Y) + rho/2 ||F - A||^2, by Newton's method in each row."""
+
+        def rows(F: np.ndarray) -> np.ndarray:
+            return w * self.rows(F, Y) + rho / 2 * np.square(F - A).sum(axis=1)
+
+        F, eye = start, np.eye(A.shape[1])
+        for _ in range(50):
+            slope = self.gradient(F, Y, w) + rho * (F - A)
+            if np.abs(slope).max() <= 1e-11 * (w.max() + rho):
+                break
+            step = np.linalg.solve(self.hessian(F, w) + rho * eye, -slope[:, :, None])[:, :, 0]
+            length, value = np.ones(len(F)), rows(F)
+            limit = value + 1e-12 * (value + w)
+            while np.any(higher := rows(F + length[:, None] * step) > limit):
+                length[higher] /= 2
+            F = F + length[:, None] * step
+        return F
 
     @abstractmethod
     def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
@@ -77,8 +102,8 @@ class Loss(ABC):
 class SquaredError(Loss):
     """1/2 sum_i w_i ||f_i - y_i||^2."""
 
-    def value(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
-        return 0.5 * float(w @ np.square(F - Y).sum(axis=1))
+    def rows(self, F: np.ndarray, Y: np.ndarray) -> np.ndarray:
+        return 0.5 * np.square(F - Y).sum(axis=1)
 
     def mean(self, F: np.ndarray) -> np.ndarray:
         return F
@@ -88,6 +113,11 @@ class SquaredError(Loss):
 
     def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
         return w[:, None, None] * np.eye(F.shape[1])
+
+    def proximal(
+        self, A: np.ndarray, Y: np.ndarray, w: np.ndarray, rho: float, start: np.ndarray
+    ) -> np.ndarray:
+        return (w[:, None] * Y + rho * A) / (w[:, None] + rho)
 
     def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
         return float(np.sum(V * (Y - 0.5 * V / w[:, None])))
@@ -106,9 +136,8 @@ class SquaredError(Loss):
 class BinaryLogLoss(Loss):
     """sum_i w_i (log(1 + exp f_i) - y_i f_i) for one logit f and y in [0, 1]."""
 
-    def value(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
-        per_row = Y * np.logaddexp(0.0, -F) + (1.0 - Y) * np.logaddexp(0.0, F)
-        return float(w @ per_row[:, 0])
+    def rows(self, F: np.ndarray, Y: np.ndarray) -> np.ndarray:
+        return (Y * np.logaddexp(0.0, -F) + (1.0 - Y) * np.logaddexp(0.0, F))[:, 0]
 
     def mean(self, F: np.ndarray) -> np.ndarray:
         return expit(F)
@@ -132,9 +161,9 @@ class BinaryLogLoss(Loss):
 class MultinomialLogLoss(Loss):
     """sum_i w_i (log sum_c exp f_ic - <y_i, f_i>) for y_i in the probability simplex."""
 
-    def value(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
+    def rows(self, F: np.ndarray, Y: np.ndarray) -> np.ndarray:
         shifted = F - F.max(axis=1, keepdims=True)
-        return float(w @ (np.log(np.exp(shifted).sum(axis=1)) - (Y * shifted).sum(axis=1)))
+        return np.log(np.exp(shifted).sum(axis=1)) - (Y * shifted).sum(axis=1)
 
     def mean(self, F: np.ndarray) -> np.ndarray:  # faster than scipy's softmax where K is small
         exp = np.exp(F - F.max(axis=1, keepdims=True))

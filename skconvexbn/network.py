@@ -31,6 +31,8 @@ class Network:
     directions : ndarray of shape (d, m)
         The paper's w_j, of norm 1 in the denominator of theory.md 7 (for batch normalisation
         ||X_c w_j|| = 1).
+    gates : ndarrays of shapes (d, m), (m,), or None
+        V and c of fixed gates 1[(x - mean) V + c >= 0] in place of the ReLU: the gated relaxation.
     """
 
     mean: np.ndarray
@@ -41,10 +43,18 @@ class Network:
     gamma: np.ndarray
     alpha: np.ndarray
     directions: np.ndarray
+    gates: tuple[np.ndarray, np.ndarray] | None = None
 
     @classmethod
-    def from_neurons(cls, basis: Basis, H: np.ndarray, G: np.ndarray, b: np.ndarray) -> Network:
-        """Network of the unit directions H (q, m) and output weights G (m, C)."""
+    def from_neurons(
+        cls,
+        basis: Basis,
+        H: np.ndarray,
+        G: np.ndarray,
+        b: np.ndarray,
+        gates: np.ndarray | None = None,
+    ) -> Network:
+        """Network of unit directions H (q, m), output weights G (m, C) and gates (q, m) if any."""
         gamma = np.linalg.norm(H[:-1], axis=0)
         W = basis.weights @ H[:-1]
         directions = W / np.where(gamma > 0, gamma, 1.0)
@@ -52,7 +62,11 @@ class Network:
             directions[:, gamma == 0] = basis.weights[:, :1]
         c = basis.bias * H[-1]
         alpha = basis.bias_scale * H[-1]
-        return cls(basis.whitening.mean, W, c, G, b, gamma, alpha, directions)
+        mean = basis.whitening.mean
+        if gates is None:
+            return cls(mean, W, c, G, b, gamma, alpha, directions)
+        fixed = basis.weights @ gates[:-1], basis.bias * gates[-1]
+        return cls(mean, W, c, G, b, gamma, alpha, directions, fixed)
 
     @property
     def coefs(self) -> list[np.ndarray]:
@@ -70,7 +84,11 @@ class Network:
 
     def output(self, X: np.ndarray) -> np.ndarray:
         """Network output (n, C)."""
-        return np.maximum(self.hidden(X), 0.0) @ self.G + self.b
+        Z = self.hidden(X)
+        if self.gates is None:
+            return np.maximum(Z, 0.0) @ self.G + self.b
+        V, c = self.gates
+        return (Z * ((X - self.mean) @ V + c >= 0)) @ self.G + self.b
 
 
 def simplify(

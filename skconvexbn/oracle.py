@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.optimize import lsq_linear, nnls
@@ -16,6 +17,8 @@ from .arrangements import Arrangements
 
 # Alternations between h and g inside one arrangement (several outputs).
 N_ALTERNATIONS = 50
+# Random h, projected onto the cone, to start from there beside singular vectors.
+N_RANDOM = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +69,8 @@ def in_arrangements(Q: np.ndarray, V: np.ndarray, arrangements: Arrangements, li
     """Maxima of ||V^T D_i Q h|| over the cones of the arrangements, where they may exceed limit.
 
     With one output there are two convex problems a cone, one for each sign of g, and the result is
-    exact. With several outputs h and g take turns from each singular pair of Q^T D_i V, and the
-    result is a lower bound on the maximum.
+    exact. With several outputs h and g take turns from the singular vectors of Q^T D_i V and
+    from random h, and the result is a lower bound on the maximum.
 
     Parameters
     ----------
@@ -105,7 +108,9 @@ def _maxima(
     else:
         _, s, Gt = np.linalg.svd(M, full_matrices=False)
         Gt = Gt[s > 0.5 * limit]
-        starts = np.concatenate([Gt, -Gt])
+        inside = [M.T @ project_onto_cone(A, h) for h in _random(len(M))]
+        more = [g / np.linalg.norm(g) for g in inside if g.any()]
+        starts = np.concatenate([Gt, -Gt, *([more] if more else [])])
     maxima: list[tuple[float, np.ndarray, np.ndarray]] = []
     zero = 1e-10 * float(np.linalg.norm(M))  # projections onto {0}, up to rounding
     for g in starts:
@@ -124,6 +129,11 @@ def _maxima(
         if value > zero and not any(abs(value - m[0]) <= 1e-6 * value for m in maxima):
             maxima.append(best)
     return maxima
+
+
+@cache
+def _random(q: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((N_RANDOM, q))
 
 
 def multi_start(Q: np.ndarray, V: np.ndarray, starts: np.ndarray, n_steps: int = 60) -> float:

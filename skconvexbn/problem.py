@@ -58,22 +58,27 @@ class Problem:
         w = self.w[rows] * (self.w.sum() / self.w[rows].sum())
         return replace(self, Q=self.Q[rows], Y=self.Y[rows], w=w)
 
-    def features(self, H: np.ndarray) -> np.ndarray:
-        """relu(Q H), shape (n, m)."""
-        return np.maximum(self.Q @ H, 0.0)
+    def features(self, H: np.ndarray, gates: np.ndarray | None = None) -> np.ndarray:
+        """relu(Q H), or with gates (q, m) 1[Q gates >= 0] * Q H; shape (n, m)."""
+        Z = self.Q @ H
+        return np.maximum(Z, 0.0) if gates is None else Z * (self.Q @ gates >= 0)
 
-    def output(self, H: np.ndarray, G: np.ndarray, b: np.ndarray) -> np.ndarray:
+    def output(
+        self, H: np.ndarray, G: np.ndarray, b: np.ndarray, gates: np.ndarray | None = None
+    ) -> np.ndarray:
         """Network output on the rows of Q, shape (n, C)."""
-        return self.features(H) @ G + b
+        return self.features(H, gates) @ G + b
 
     def loss_value(self, F: np.ndarray) -> float:
         """Loss of the outputs F."""
         return self.loss.value(F, self.Y, self.w) + self.constant
 
-    def primal(self, H: np.ndarray, G: np.ndarray, b: np.ndarray) -> float:
-        """Objective of (P) at neurons H (q, m), G (m, C) and intercept b (C,)."""
+    def primal(
+        self, H: np.ndarray, G: np.ndarray, b: np.ndarray, gates: np.ndarray | None = None
+    ) -> float:
+        """Objective of (P) at neurons H (q, m), G (m, C), gates if any, and intercept b (C,)."""
         penalty = np.linalg.norm(H, axis=0) @ np.linalg.norm(G, axis=1)
-        return self.loss_value(self.output(H, G, b)) + self.beta * float(penalty)
+        return self.loss_value(self.output(H, G, b, gates)) + self.beta * float(penalty)
 
     def best_intercept(self, F: np.ndarray) -> np.ndarray:
         """Minimiser over b (C,) of Loss(F + 1 b^T); zeros without an intercept."""
@@ -134,7 +139,8 @@ class Options:
     """When a solver stops: gap <= tol * zero_loss, max_iter rounds or max_time seconds.
 
     ``seed`` draws the starts of searches, ``device`` is where to solve, ``start`` has neurons
-    (H, G) to begin with; verbose > 0 prints a line a round.
+    (H, G) to begin with; ``gated`` asks for the gated relaxation; with
+    verbose > 0 every round prints a line.
     """
 
     tol: float
@@ -143,6 +149,7 @@ class Options:
     seed: int = 0
     device: str | None = None
     start: tuple[np.ndarray, np.ndarray] | None = None
+    gated: bool = False
     verbose: int = 0
 
 
@@ -152,7 +159,9 @@ class Solution:
 
     ``dual_norm`` is max_{||h||<=1} ||V^T relu(Q h)|| over what ``certificate`` names: all h with
     proof ("exact"), all h as far as a search went ("search"), the sampled arrangements ("sampled").
-    ``history`` has (seconds, primal, dual) after each round where the solver keeps it.
+    ``gates`` (q, m) are the fixed gates of the gated relaxation, whose neurons are linear where
+    Q gates >= 0; None for ReLU. ``history`` has (seconds, primal, dual) after each round where the
+    solver keeps it.
     """
 
     H: np.ndarray
@@ -162,6 +171,7 @@ class Solution:
     dual_norm: float
     certificate: Certificate
     n_iter: int
+    gates: np.ndarray | None = None
     device: str = "cpu"
     interrupted: bool = False
     history: tuple[tuple[float, float, float], ...] = ()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 # Entries of a block of activations, (n, starts): small enough for the cache of a CPU.
-BLOCK_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 27}
+BLOCK_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 27, "mps": 1 << 24}
 # Ascent steps, and difference-of-convex steps after them.
 CLIMB = 20, 5
 # Starts near each active neuron: size of the perturbation, first step.
@@ -77,13 +77,17 @@ class Search:
     seed : int
     shrink : int
         Blocks of activations are smaller by this factor.
+    device : torch.device, optional
+        Where to climb in float32, if not where Q is.
     """
 
-    def __init__(self, Q: Tensor, seed: int, shrink: int = 1) -> None:
-        self.Q = Q
-        self._block_entries = BLOCK_ENTRIES[Q.device.type] // shrink
+    def __init__(
+        self, Q: Tensor, seed: int, shrink: int = 1, device: torch.device | None = None
+    ) -> None:
+        self.Q, self.device = Q, device or Q.device
+        self._block_entries = BLOCK_ENTRIES[self.device.type] // shrink
         self._block = max(16, self._block_entries // len(Q))
-        self._Q32 = Q.to(torch.float32)
+        self._Q32 = Q.to(torch.float32).to(self.device)
         self._rng = np.random.default_rng(seed)
         self._sample, self._n_polished = None, N_POLISHED
         if len(Q) > MAX_ROWS:
@@ -220,19 +224,19 @@ class Search:
         final: float = 0.03,
     ) -> Tensor:
         """Unit directions (q, N) that climb from the columns of starts on rows Q, in blocks."""
-        H = normalise(torch.as_tensor(starts, dtype=Q.dtype, device=Q.device))
-        eta = torch.as_tensor(size, dtype=Q.dtype, device=Q.device)
+        H = normalise(torch.as_tensor(starts).to(Q.dtype).to(Q.device))
+        eta = torch.as_tensor(size).to(Q.dtype).to(Q.device)
+        V = V.to(Q.dtype).to(Q.device)
         block = max(16, self._block_entries // len(Q))
         blocks = zip(H.split(block, dim=1), eta.split(block), strict=True)
         if sign:  # rows of one sign together: those with u > 0 need no multipliers
             order = torch.argsort((V[:, 0] * sign <= 0).to(torch.int8), stable=True)
-            Q, u = Q[order], (V[order] * sign).to(Q.dtype)
+            Q, u = Q[order], V[order] * sign
             n_positive = int((u > 0).sum())
             parts = [_climb_signed(Q, u, n_positive, h, e, steps, dc, final) for h, e in blocks]
         else:
-            V = V.to(Q.dtype)
             parts = [_climb_vector(Q, V, h, e, steps, final) for h, e in blocks]
-        return normalise(torch.cat(parts, dim=1).to(torch.float64))
+        return normalise(torch.cat(parts, dim=1).to(self.Q.device).to(torch.float64))
 
     def _values(self, V: Tensor, sign: float, H: Tensor) -> Maxima:
         G = V.new_full((H.shape[1], V.shape[1]), sign)
@@ -240,8 +244,9 @@ class Search:
 
     def values(self, V: Tensor, maxima: Maxima) -> Maxima:
         """The same directions with their values for V, and g where there are several outputs."""
-        parts = maxima.H.split(self._block, dim=1)
-        T = torch.cat([(V.T @ (self.Q @ h).clamp_min(0)).T for h in parts])
+        T = V.new_empty(len(maxima), V.shape[1])  # in one piece, lest small parts split the heap
+        for h, t in zip(maxima.H.split(self._block, dim=1), T.split(self._block), strict=True):
+            t.copy_((V.T @ (self.Q @ h).clamp_min_(0)).T)
         if T.shape[1] == 1:
             return Maxima(maxima.H, maxima.G, T[:, 0] * maxima.G[:, 0])
         return Maxima(maxima.H, normalise(T, dim=1), T.norm(dim=1))

@@ -59,7 +59,7 @@ def test_equals_the_literal_cone_program(loss, arrangements, fit_intercept):
     if loss == "log_loss":
         y = (y > np.median(y)).astype(float)
     params = {"beta": 0.3, "fit_intercept": fit_intercept, "n_arrangements": 15, "tol": 1e-7}
-    model = estimator(loss, arrangements=arrangements, random_state=0, **params)
+    model = estimator(loss, arrangements=arrangements, backend="cvxpy", random_state=0, **params)
     model.fit(X, y, sample_weight=w)
     basis = Whitening.fit(X, w).basis()
     Q = basis.transform(X)
@@ -85,7 +85,13 @@ def test_vector_outputs_are_never_worse_than_gated_and_recovered(loss, seed):
     labels[:3] = [0, 1, 2]
     w = rng.uniform(0.5, 2, n)
     model = ConvexBNClassifier(
-        beta=0.3, loss=loss, arrangements="sampled", n_arrangements=12, random_state=seed, tol=1e-6
+        beta=0.3,
+        loss=loss,
+        arrangements="sampled",
+        backend="cvxpy",
+        n_arrangements=12,
+        random_state=seed,
+        tol=1e-6,
     ).fit(X, labels, sample_weight=w)
     basis = Whitening.fit(X, w).basis()
     Q = basis.transform(X)
@@ -111,8 +117,8 @@ def test_more_arrangements_are_never_worse():
     X = rng.standard_normal((40, 3))
     y = X[:, 0] * X[:, 1]
     objectives = [
-        ConvexBNRegressor(beta=0.1, arrangements="sampled", n_arrangements=P, random_state=0,
-                          tol=1e-8).fit(X, y).objective_
+        ConvexBNRegressor(beta=0.1, arrangements="sampled", backend="cvxpy", n_arrangements=P,
+                          random_state=0, tol=1e-8).fit(X, y).objective_
         for P in (5, 20, 80)
     ]  # fmt: skip
     assert objectives[0] > objectives[1] > objectives[2]
@@ -221,6 +227,7 @@ def test_warm_start_is_never_worse():
     X = rng.standard_normal((50, 4))
     y = np.cos(X[:, 0] + X[:, 1])
     params = {"beta": 0.1, "arrangements": "sampled", "n_arrangements": 20, "tol": 1e-7}
+    params["backend"] = "cvxpy"
     model = ConvexBNRegressor(warm_start=True, random_state=np.random.RandomState(0), **params)
     first = model.fit(X, y).objective_
     second = model.fit(X, y).objective_

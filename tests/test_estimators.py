@@ -257,7 +257,7 @@ BAD = [
     ({"bias_scale": 0.0}, "'bias_scale' parameter"),
     ({"arrangements": "all"}, "'arrangements' parameter"),
     ({"backend": "jax"}, "'backend' parameter"),
-    ({"device": "gpu"}, "device must be None, 'cpu', 'cuda' or 'cuda:<index>', got 'gpu'"),
+    ({"device": "gpu"}, "device must be None, 'cpu', 'cuda', 'cuda:<index>' or 'mps', got 'gpu'"),
     ({"device": "cuda:9", "backend": "torch"}, "torch sees . CUDA devices; use device=None"),
     ({"device": 1}, "'device' parameter"),
     ({"max_time": -1.0}, "'max_time' parameter"),
@@ -266,8 +266,8 @@ BAD = [
         "backend='cvxpy' takes arrangements 'auto' or 'exact' or 'sampled', got 'adaptive'",
     ),
     (
-        {"backend": "torch", "arrangements": "sampled"},
-        "backend='torch' takes arrangements 'auto' or 'adaptive', got 'sampled'",
+        {"backend": "torch", "arrangements": "exact"},
+        "backend='torch' takes arrangements 'auto' or 'sampled' or 'adaptive', got 'exact'",
     ),
     ({"max_iter": 0}, "'max_iter' parameter"),
 ]

@@ -15,8 +15,9 @@ from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skconvexbn.oracle import in_arrangements
 from skconvexbn.problem import Options, Problem
 from skconvexbn.search import Maxima, Search, normalise
-from skconvexbn.solvers import get_solver
+from skconvexbn.solvers import adaptive, get_solver
 from skconvexbn.solvers import torch as backend
+from skconvexbn.solvers.adaptive import solve_adaptive
 from skconvexbn.solvers.descent import _value_and_gradient, descend
 from skconvexbn.solvers.measure import Measure, Model, best_masses
 from skconvexbn.solvers.nonnegative import nonnegative_qp
@@ -321,7 +322,7 @@ def test_interrupt_returns_the_best_so_far_with_a_warning(monkeypatch, rounds):
             raise KeyboardInterrupt
         return descend(*args)
 
-    monkeypatch.setattr(backend, "descend", interrupted)
+    monkeypatch.setattr(adaptive, "descend", interrupted)
     X, y = load_diabetes(return_X_y=True)
     with pytest.warns(ConvergenceWarning, match="Interrupted: the duality gap is"):
         model = ConvexBNRegressor(random_state=0, tol=1e-9).fit(X, y)
@@ -340,14 +341,13 @@ def test_warm_start_takes_fewer_rounds():
 def test_out_of_memory_becomes_smaller_blocks_then_an_error(monkeypatch):
     shrunk = []
 
-    class Failing(backend._Run):
-        def __init__(self, problem, options, device, shrink):
-            shrunk.append(shrink)
-            if shrink < limit:
-                raise torch.OutOfMemoryError
-            super().__init__(problem, options, device, shrink)
+    def failing(model, options, shrink, device):
+        shrunk.append(shrink)
+        if shrink < limit:
+            raise torch.OutOfMemoryError
+        return solve_adaptive(model, options, shrink, device)
 
-    monkeypatch.setattr(backend, "_Run", Failing)
+    monkeypatch.setattr(backend, "solve_adaptive", failing)
     problem, limit = make_problem("squared"), 64
     backend.solve(problem, None, Options(1e-2, 100))
     assert shrunk == [1, 8, 64]

@@ -17,7 +17,7 @@ Solver = Callable[[Problem, Arrangements | None, Options], Solution]
 BACKENDS = {
     "closed_form": ("auto", "exact", "sampled", "adaptive"),
     "cvxpy": ("auto", "exact", "sampled"),
-    "torch": ("auto", "adaptive"),
+    "torch": ("auto", "sampled", "adaptive"),
 }
 # arrangements="auto" enumerates up to this many.
 MAX_AUTO_EXACT = 2_000
@@ -26,14 +26,21 @@ MAX_CVXPY_SIZE = 200_000
 
 
 def choose_backend(
-    backend: str, arrangements: str, problem: Problem, basis: Basis
+    backend: str, arrangements: str, activation: str, problem: Problem, basis: Basis
 ) -> tuple[str, str]:
-    """Resolve "auto" in both parameters, and refuse what does not apply.
+    """Resolve "auto" in backend and arrangements, and refuse what does not apply.
 
     The closed form where its conditions hold (theory.md 5); else cvxpy over all arrangements where
     there are at most MAX_AUTO_EXACT and one output, so that the certificate is exact; else torch.
-    Arrangements that only one backend ranges over choose that backend.
+    Exact arrangements are solved by cvxpy, all others by torch; gates are sampled.
     """
+    if activation == "gated_relu":
+        if backend not in ("auto", "torch") or arrangements not in ("auto", "sampled"):
+            raise ValueError(
+                "activation='gated_relu' takes backend 'auto' or 'torch' and arrangements 'auto' "
+                f"or 'sampled', got {backend!r} and {arrangements!r}."
+            )
+        return "torch", "sampled"
     violated = violated_condition(problem, basis)
     if backend == "closed_form" and violated:
         raise ValueError(
@@ -51,7 +58,7 @@ def choose_backend(
             exact = backend == "auto" and few and problem.n_outputs == 1
             arrangements = "exact" if exact else "adaptive"
     if backend == "auto":
-        backend = "torch" if arrangements == "adaptive" else "cvxpy"
+        backend = "cvxpy" if arrangements == "exact" else "torch"
     if arrangements not in BACKENDS[backend]:
         raise ValueError(
             f"backend={backend!r} takes arrangements {' or '.join(map(repr, BACKENDS[backend]))}, "

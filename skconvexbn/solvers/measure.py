@@ -49,6 +49,12 @@ class Measure:
         return self.c[:, None] * self.G
 
     @property
+    def network(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Directions H, output weights (k, C) and b, as arrays."""
+        H, G, b = (a.cpu().numpy() for a in (self.H, self.weights, self.b))
+        return H, G, b
+
+    @property
     def neurons(self) -> Maxima:
         """The pairs without their masses."""
         return Maxima(self.H, self.G, self.c)

@@ -1,0 +1,48 @@
+"""Column generation over given arrangements: any number of outputs, any number of rows.
+
+The masses of the neurons found so far are a quadratic program (`measure`); the oracle inside the
+arrangements adds the neurons that violate the dual constraint (theory.md 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..arrangements import Arrangements
+from ..oracle import in_arrangements
+from ..problem import Certificate, Options, Solution
+from ..search import Maxima
+from .incumbent import Incumbent
+from .measure import Measure, Model, best_masses
+
+# Accuracy of the masses, relative to beta.
+MASS_TOL = 1e-9
+# Relative slack of the dual constraint that counts as satisfied.
+SLACK = 1e-9
+# Neurons added in a round, those that violate the dual constraint most.
+MAX_ADDED = 300
+
+
+def solve_columns(model: Model, arrangements: Arrangements, options: Options) -> Solution:
+    """Rounds until gap <= tol * zero_loss, a limit of the options, or nothing is violated."""
+    certificate: Certificate = "sampled"
+    if arrangements.complete:
+        certificate = "exact" if model.problem.n_outputs == 1 else "search"
+    best = Incumbent(model.problem, options, certificate, str(model.Q.device))
+    return best.run(_rounds(model, arrangements, best))
+
+
+def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterator[str]:
+    problem, t = model.problem, model.tensor
+    x = Measure.of_weights(*map(t, best.network))
+    while True:
+        V = problem.dual_point(model.output(x).cpu().numpy())
+        cuts = in_arrangements(problem.Q, V, arrangements, problem.beta)
+        best.offer_dual(V, cuts.dual_norm)
+        violated = cuts.worst(problem.beta * (1 + SLACK), MAX_ADDED)
+        yield f"neurons {len(x)} violated {len(violated)}"
+        if not len(violated):
+            return
+        H, G, values = t(cuts.H[:, violated]), t(cuts.G[violated]), t(cuts.values[violated])
+        x = best_masses(model, x.with_columns(Maxima(H, G, values)), MASS_TOL)[0].active()
+        best.offer(*x.network)

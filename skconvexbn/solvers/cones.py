@@ -1,0 +1,233 @@
+"""The cone-constrained group lasso of one output over given arrangements (theory.md 3).
+
+    minimise  Loss(sum_j e_j D_j Q s_j + 1 b, y) + beta sum_j ||s_j||
+    subject to  z_j = M_j Q s_j >= 0,   M_j = 2 D_j - I,   e_j = +-1
+
+by a primal-dual interior point method: Mehrotra's predictor and corrector, with Nesterov-Todd
+scaling for the norms. A step needs one system of n equations, whatever the number of blocks j:
+
+    K = I + R (sum_j D_j Q B_j^{-1} Q^T D_j) R,   R^2 = Hessian of the loss,
+
+where B_j (q, q) is the curvature of the barriers of block j. All else is products with Q.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..arrangements import Arrangements
+from ..oracle import project_onto_cone
+from ..problem import Certificate, Options, Solution
+from .incumbent import Incumbent
+from .measure import Measure, Model, best_masses
+from .second_order import Scaling, jordan, longest_in_cone
+
+# Fraction of the way to the boundary.
+TO_BOUNDARY = 0.99
+# Cone constraints count as met to this fraction of ||s_j||.
+FEASIBLE = 1e-9
+# Complementarity, in units of the first, and step at which rounding has the better of it.
+RESOLUTION, MIN_STEP = 1e-13, 1e-6
+# Blocks below this fraction of the largest are dropped in the end.
+NEGLIGIBLE = 1e-9
+# Stopped while blocks are outside their cones, so many of the largest are projected.
+MAX_PROJECTED = 50
+# Relative addition to the diagonal of B_j.
+ROUNDING = 1e-14
+# Trace of B_j^{-1} below which block j is left out of K.
+NOTHING = 1e-12
+# Accuracy of the final masses, relative to beta.
+MASS_TOL = 1e-8
+
+
+def solve_cones(model: Model, arrangements: Arrangements, options: Options) -> Solution:
+    """Interior point steps until gap <= tol * zero_loss, or a limit of the options."""
+    certificate: Certificate = "exact" if arrangements.complete else "sampled"
+    best = Incumbent(model.problem, options, certificate, str(model.Q.device))
+    return best.run(_InteriorPoint(model, arrangements, best).rounds())
+
+
+class _InteriorPoint:
+    """Iterates: norms and blocks x_j = (t_j, s_j), their duals y_j = (beta, r_j), z_j, u_j, b."""
+
+    def __init__(self, model: Model, arrangements: Arrangements, best: Incumbent) -> None:
+        self.model, self.problem, self.best = model, model.problem, best
+        self.Q = Q = model.Q
+        n, q = Q.shape
+        D = model.tensor(arrangements.masks())
+        self.D = torch.cat([D, D])
+        J = len(self.D)
+        self.e = torch.ones_like(self.D[:, :1])
+        self.e[J // 2 :] = -1.0
+        self.signed, self.M = self.e * self.D, 2 * self.D - 1
+        self.QQ = (Q[:, :, None] * Q[:, None, :]).reshape(n, q * q)
+        self.x = Q.new_zeros(J, q + 1)
+        self.x[:, 0] = 1.0
+        self.y = Q.new_zeros(J, q + 1)
+        self.y[:, 0] = self.problem.beta
+        self.z = Q.new_full((J, n), n**-0.5)
+        self.u = self.problem.beta * self.z
+        self.b = model.tensor(self.problem.zero_intercept)
+
+    def rounds(self) -> Iterator[str]:
+        """Steps, as long as they make progress."""
+        first = mu = self._complementarity(self.x, self.y, self.z, self.u)
+        while mu > RESOLUTION * first and self._step(mu):
+            self._offer()
+            if self.best.closed or self.best.last_round:
+                self._offer_fewer()
+            mu = self._complementarity(self.x, self.y, self.z, self.u)
+            yield f"complementarity {mu:.1e}"
+        self._offer_fewer()
+        yield "no further progress"
+
+    def _values(self, s: Tensor) -> Tensor:
+        """M_j Q s_j, shape (J, n)."""
+        return self.M * (s @ self.Q.T)
+
+    def _forward(self, s: Tensor) -> Tensor:
+        """sum_j e_j D_j Q s_j, shape (n,)."""
+        return (self.signed * (s @ self.Q.T)).sum(dim=0)
+
+    def _adjoint(self, v: Tensor) -> Tensor:
+        """e_j Q^T D_j v, shape (J, q)."""
+        return (self.signed * v) @ self.Q
+
+    @staticmethod
+    def _complementarity(x: Tensor, y: Tensor, z: Tensor, u: Tensor) -> float:
+        return (float((x * y).sum()) + float((z * u).sum())) / (len(x) + z.numel())
+
+    def _outside(self) -> Tensor:
+        """Which s_j are outside their cones, shape (J,)."""
+        s = self.x[:, 1:]
+        return (self._values(s) < -FEASIBLE * s.norm(dim=1, keepdim=True)).any(dim=1)
+
+    def _offer(self) -> None:
+        """The network, if it is in its cones, and the dual point with its proof."""
+        p, s = self.problem, self.x[:, 1:]
+        if not bool(self._outside().any()):
+            self.best.offer(s.T.cpu().numpy(), self.e.cpu().numpy(), self.b.cpu().numpy())
+        V = p.dual_point((self._forward(s) + self.b)[:, None].cpu().numpy())
+        # In cone j, e_j v^T D_j Q h <= ||e_j Q^T D_j v + Q^T M_j u_j|| for unit h and any u_j >= 0.
+        v = self.model.tensor(V[:, 0])
+        bound = (self._adjoint(v) + (self.M * self.u) @ self.Q).norm(dim=1)
+        self.best.offer_dual(V, float(bound.max()))
+
+    def _offer_fewer(self) -> None:
+        """The blocks projected onto their cones, with the best masses: most are zero."""
+        s, outside = self.x[:, 1:].clone(), self._outside()
+        largest = torch.argsort(s.norm(dim=1), descending=True)
+        if bool(outside.any()):
+            largest = largest[:MAX_PROJECTED]
+        for j in largest[outside[largest]].tolist():
+            cone = (self.M[j, :, None] * self.Q).cpu().numpy()
+            s[j] = self.model.tensor(project_onto_cone(cone, s[j].cpu().numpy()))
+        x = Measure.of_weights(s[largest].T, self.e[largest], self.b)
+        x = x[x.c > NEGLIGIBLE * x.c.max()]
+        self.best.offer(*best_masses(self.model, x, MASS_TOL)[0].active().network)
+
+    def _step(self, mu: float) -> bool:
+        """Predictor and corrector; whether they could be computed and led on."""
+        system = self._system()
+        if system is None:
+            return False
+        square = jordan(system.scaling.point, system.scaling.point)
+        dx, dy, dz, du, _ = self._solve(system, -square, -self.u * self.z)
+        length = min(1.0, self._longest(dx, dy, dz, du))
+        pairs = zip(self._cones, (dx, dy, dz, du), strict=True)
+        predicted = self._complementarity(*(a + length * d for a, d in pairs))
+        target = max(predicted / mu, 0.0) ** 3 * mu
+        d = -square - jordan(system.scaling.apply(dx, inverse=True), system.scaling.apply(dy))
+        d[:, 0] += target
+        *steps, db = self._solve(system, d, target - du * dz - self.u * self.z)
+        if not all(bool(step.isfinite().all()) for step in steps):
+            return False
+        length = min(1.0, TO_BOUNDARY * self._longest(*steps))
+        self.x, self.y, self.z, self.u = (
+            a + length * d for a, d in zip(self._cones, steps, strict=True)
+        )
+        self.b = self.b + length * db
+        return length > MIN_STEP
+
+    @property
+    def _cones(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.x, self.y, self.z, self.u
+
+    def _longest(self, dx: Tensor, dy: Tensor, dz: Tensor, du: Tensor) -> float:
+        """The largest step that stays in all cones."""
+        lengths = [longest_in_cone(self.x, dx), longest_in_cone(self.y, dy)]
+        for a, d in ((self.z, dz), (self.u, du)):
+            lengths.append(float(torch.where(d < 0, -a / d, torch.inf).min()))
+        return min(lengths)
+
+    def _system(self) -> _System | None:
+        """The system at the iterate; None if it is singular to rounding."""
+        p, q = self.problem, self.Q.shape[1]
+        scaling = Scaling(self.x, self.y)
+        B = ((self.u / self.z) @ self.QQ).reshape(-1, q, q) + scaling.curvature()
+        B.diagonal(dim1=1, dim2=2).mul_(1 + ROUNDING)
+        L, failed = torch.linalg.cholesky_ex(B)
+        if bool(failed.any()):
+            return None
+        F = (self._forward(self.x[:, 1:]) + self.b)[:, None].cpu().numpy()
+        gradient = self.model.tensor(p.loss.gradient(F, p.Y, p.w)[:, 0])
+        root = self.model.tensor(p.loss.hessian(F, p.w)[:, 0, 0]).sqrt()
+        K = torch.eye(len(root)).to(root)
+        # Both signs of one arrangement together; those that add nothing to I are left out.
+        C = torch.cholesky_inverse(L).unflatten(0, (2, -1)).sum(dim=0)
+        index = torch.nonzero(C.diagonal(dim1=1, dim2=2).sum(dim=1) > NOTHING)[:, 0]
+        factors, failed = torch.linalg.cholesky_ex(C[index])
+        if bool(failed.any()):
+            return None
+        size = max(1, self.model.block_entries // (q * len(root)))
+        for part, j in zip(factors.split(size), index.split(size), strict=True):
+            A = (part.mT @ self.Q.T) * (root * self.D[j])[:, None, :]
+            A = A.flatten(0, 1)
+            K.addmm_(A.T, A)
+        factor, failed = torch.linalg.cholesky_ex(K)
+        return None if failed else _System(scaling, L, gradient, root, factor)
+
+    def _solve(
+        self, system: _System, d: Tensor, d_rows: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Newton step dx, dy, dz, du, db towards complementarities d (norms) and d_rows (rows)."""
+        z, u, M, root = self.z, self.u, self.M, system.root
+        outside = self._values(self.x[:, 1:]) - z
+        residual = self.y[:, 1:] + (M * (u + (d_rows - u * outside) / z)) @ self.Q
+        residual += system.scaling.force(d) - self._adjoint(system.gradient)
+        ds = _solve_blocks(system.L, residual)
+        # In the outputs: f = R^2 (A ds + 1 db), with 1^T (gradient + f) = 0 where b is free.
+        f = root * system.solve(root * self._forward(ds))
+        db = torch.zeros_like(self.b)
+        if self.problem.fit_intercept:
+            ones = root * system.solve(root)
+            db = -(system.gradient.sum() + f.sum()) / ones.sum() * torch.ones_like(db)
+            f = f + db * ones
+        ds = ds - _solve_blocks(system.L, self._adjoint(f))
+        dx, dy = system.scaling.steps(d, ds)
+        dz = self._values(ds) + outside
+        return dx, dy, dz, (d_rows - u * dz) / z, db
+
+
+@dataclass(frozen=True, eq=False)
+class _System:
+    """What the two steps of a round share: scaling, factors of B_j and of K, loss derivatives."""
+
+    scaling: Scaling
+    L: Tensor
+    gradient: Tensor
+    root: Tensor
+    factor: Tensor
+
+    def solve(self, v: Tensor) -> Tensor:
+        """K^{-1} v."""
+        return torch.cholesky_solve(v[:, None], self.factor)[:, 0]
+
+
+def _solve_blocks(L: Tensor, v: Tensor) -> Tensor:
+    """B_j^{-1} v_j."""
+    return torch.cholesky_solve(v[:, :, None], L)[:, :, 0]

@@ -1,0 +1,134 @@
+"""The gated relaxation over given gates: group lasso, or nuclear norms (theory.md 3).
+
+    minimise  Loss(sum_j D_j Q S_j + 1 b^T, Y) + beta sum_j ||S_j||_*
+
+by the alternating direction method of multipliers with the splits F = sum_j D_j Q S_j + 1 b^T and
+Z_j = S_j. The system of its least squares step, I + (Q Q^T) o (D D^T), has n equations whatever
+the number of gates and does not depend on the step size (theory.md 9). The dual norm
+max_j ||Q^T D_j V||_2 is computed, so that the gap is exact among these gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ..arrangements import Arrangements
+from ..problem import Options, Solution
+from .incumbent import Incumbent
+from .measure import Model
+
+# Relaxation, first penalty of the splits, and the ratio of residuals at which it is changed.
+RELAXATION, FIRST_RHO, BALANCE = 1.7, 0.3, 5.0
+# Iterations a round, after which the gap is computed; rounds in which the penalty may change.
+N_ITERATIONS, N_ADAPTED = 20, 100
+# Singular values below this fraction of the largest are zero.
+NEGLIGIBLE = 1e-12
+
+
+def solve_gated(model: Model, arrangements: Arrangements, options: Options) -> Solution:
+    """Rounds until gap <= tol * zero_loss, or a limit of the options."""
+    best = Incumbent(model.problem, options, "sampled", str(model.Q.device))
+    return best.run(_Splitting(model, arrangements, best).rounds())
+
+
+class _Splitting:
+    """S, Z (P, q, C), F (n, C), b (C,) and the scaled multipliers of both splits."""
+
+    def __init__(self, model: Model, arrangements: Arrangements, best: Incumbent) -> None:
+        if arrangements.directions is None:
+            raise ValueError("The gated relaxation needs the directions of its gates.")
+        self.model, self.problem, self.best = model, model.problem, best
+        self.gates = arrangements.directions
+        self.Q, self.D = model.Q, model.tensor(arrangements.masks())
+        K = (self.Q @ self.Q.T).mul_(self.D.T @ self.D)
+        K.diagonal().add_(1.0)
+        self.factor = torch.linalg.cholesky(K)
+        self.ones = self._solve(torch.ones_like(self.Q[:, :1]))
+        P, (n, q), C = len(self.D), self.Q.shape, self.problem.n_outputs
+        self.Z, self.U = (self.Q.new_zeros(P, q, C) for _ in range(2))
+        self.b = model.tensor(self.problem.zero_intercept)
+        self.F = self.b.expand(n, C)
+        self.U_F = self.Q.new_zeros(n, C)
+        self.rho = FIRST_RHO
+
+    def rounds(self) -> Iterator[str]:
+        """Blocks of iterations without end."""
+        for n_round in range(10**9):
+            for _ in range(N_ITERATIONS):
+                primal, dual = self._iterate()
+            if n_round < N_ADAPTED:
+                self._balance(primal, dual)
+            self._offer()
+            yield f"residuals {primal:.1e} {dual:.1e}"
+
+    def _solve(self, F: Tensor) -> Tensor:
+        return torch.cholesky_solve(F, self.factor)
+
+    def _forward(self, S: Tensor) -> Tensor:
+        """sum_j D_j Q S_j, shape (n, C)."""
+        P, q, C = S.shape
+        Z = (self.Q @ S.transpose(0, 1).reshape(q, P * C)).reshape(-1, P, C)
+        return torch.einsum("npc,pn->nc", Z, self.D)
+
+    def _adjoint(self, F: Tensor) -> Tensor:
+        """Q^T D_j F, shape (P, q, C)."""
+        P, C = len(self.D), F.shape[1]
+        masked = (self.D.T[:, :, None] * F[:, None, :]).reshape(-1, P * C)
+        return (self.Q.T @ masked).reshape(-1, P, C).transpose(0, 1)
+
+    def _iterate(self) -> tuple[float, float]:
+        """One iteration; the primal and the dual residual."""
+        p, old_F, old_Z = self.problem, self.F, self.Z
+        # S and b: least squares to F - U_F and Z - U.
+        S = old_Z - self.U
+        rest = self._solve(old_F - self.U_F - self._forward(S))
+        if p.fit_intercept:
+            self.b = rest.sum(dim=0) / self.ones.sum()
+            rest = rest - self.ones * self.b
+        S = S + self._adjoint(rest)
+        out = old_F - self.U_F - rest  # = sum_j D_j Q S_j + 1 b^T
+        # F and Z: proximal maps of the loss and the norms.
+        F_ahead = RELAXATION * out + (1 - RELAXATION) * old_F + self.U_F
+        Z_ahead = RELAXATION * S + (1 - RELAXATION) * old_Z + self.U
+        F = p.loss.proximal(F_ahead.cpu().numpy(), p.Y, p.w, self.rho, old_F.cpu().numpy())
+        self.F = self.model.tensor(F)
+        self.Z = _shrink(Z_ahead, p.beta / self.rho)
+        self.U_F, self.U = F_ahead - self.F, Z_ahead - self.Z
+        primal = (out - self.F).square().sum() + (S - self.Z).square().sum()
+        dual = (self.F - old_F).square().sum() + (self.Z - old_Z).square().sum()
+        return float(primal) ** 0.5, self.rho * float(dual) ** 0.5
+
+    def _balance(self, primal: float, dual: float) -> None:
+        """Change the penalty, so that both residuals fall alike."""
+        ratio = primal * self.rho / max(dual, 1e-300)
+        factor = 2.0 if ratio > BALANCE else 0.5 if ratio < 1 / BALANCE else 1.0
+        self.rho *= factor
+        self.U_F, self.U = self.U_F / factor, self.U / factor
+
+    def _offer(self) -> None:
+        """The network of Z, its neurons the singular pairs, and the dual point there."""
+        p = self.problem
+        active = torch.nonzero(self.Z.abs().amax(dim=(1, 2)))[:, 0]
+        U, s, Vh = torch.linalg.svd(self.Z[active], full_matrices=False)
+        block, pair = torch.nonzero(s > NEGLIGIBLE * self.Z.abs().max(), as_tuple=True)
+        H, G = U[block, :, pair].T, s[block, pair][:, None] * Vh[block, pair]
+        index = active[block].cpu().numpy()
+        F = self._forward(self.Z)
+        b = p.best_intercept(F.cpu().numpy())
+        self.best.offer(H.cpu().numpy(), G.cpu().numpy(), b, self.gates[:, index])
+        V = p.dual_point(F.cpu().numpy())
+        norms = torch.linalg.matrix_norm(self._adjoint(self.model.tensor(V)), ord=2)
+        self.best.offer_dual(V, float(norms.max()))
+
+
+def _shrink(S: Tensor, threshold: float) -> Tensor:
+    """Singular values of the blocks less the threshold, or zero."""
+    if S.shape[1] < S.shape[2]:
+        return _shrink(S.transpose(1, 2), threshold).transpose(1, 2)
+    values, vectors = torch.linalg.eigh(S.transpose(1, 2) @ S)
+    sizes = values.clamp_min(0.0).sqrt()
+    factors = (1 - threshold / sizes.clamp_min(1e-300)).clamp_min(0.0)
+    return S @ ((vectors * factors[:, None, :]) @ vectors.transpose(1, 2))

@@ -1,0 +1,99 @@
+"""The best network and dual point so far, and when an iterative solver stops."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..problem import Certificate, Options, Problem, Solution
+
+
+class Incumbent:
+    """Best network (H, G, b) and best feasible dual point V of a problem while it is solved."""
+
+    def __init__(
+        self, problem: Problem, options: Options, certificate: Certificate, device: str
+    ) -> None:
+        self.begin = time.perf_counter()
+        self.problem, self.options = problem, options
+        self.certificate, self.device = certificate, device
+        q, C = problem.Q.shape[1], problem.n_outputs
+        self.H, self.G, self.b = np.zeros((q, 0)), np.zeros((0, C)), problem.zero_intercept
+        self.gates: np.ndarray | None = None
+        self.primal = problem.zero_loss
+        self.V, self.dual_norm, self.dual = np.zeros_like(problem.Y), 0.0, -np.inf
+        self.n_iter = 0
+
+    @property
+    def gap(self) -> float:
+        """Duality gap in units of the zero model's loss."""
+        return (self.primal - self.dual) / max(self.problem.zero_loss, 1e-300)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the gap is at most tol."""
+        return self.primal - self.dual <= self.options.tol * self.problem.zero_loss
+
+    @property
+    def seconds(self) -> float:
+        """Time since the solver began."""
+        return time.perf_counter() - self.begin
+
+    @property
+    def last_round(self) -> bool:
+        """Whether the round under way is the last that max_iter or max_time allow."""
+        options = self.options
+        return self.n_iter + 1 >= options.max_iter or self.seconds > options.max_time
+
+    def offer(
+        self, H: np.ndarray, G: np.ndarray, b: np.ndarray, gates: np.ndarray | None = None
+    ) -> None:
+        """Take a network if it is the best."""
+        primal = self.problem.primal(H, G, b, gates)
+        if primal < self.primal:
+            self.primal, self.H, self.G, self.b, self.gates = primal, H, G, b, gates
+
+    @property
+    def network(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """H (q, m), G (m, C) and b (C,) of the best network."""
+        return self.H, self.G, self.b
+
+    def offer_dual(self, V: np.ndarray, dual_norm: float) -> None:
+        """Take a dual point if its bound is the best."""
+        dual = self.problem.dual(V, dual_norm)
+        if dual > self.dual:
+            self.V, self.dual_norm, self.dual = V, dual_norm, dual
+
+    def raise_dual_norm(self, dual_norm: float) -> None:
+        """Correct the bound at V: the dual norm turned out to be at least this."""
+        self.dual_norm = max(self.dual_norm, dual_norm)
+        self.dual = self.problem.dual(self.V, self.dual_norm)
+
+    def run(self, rounds: Iterable[str]) -> Solution:
+        """Go through rounds, which yield remarks, until tol, a limit or Ctrl-C ends them."""
+        history = []
+        interrupted = False
+        try:
+            for remark in rounds:
+                last = self.last_round
+                self.n_iter += 1
+                history.append((self.seconds, self.primal, self.dual))
+                if self.options.verbose:
+                    print(
+                        f"round {self.n_iter}: {self.seconds:.2f} s, primal {self.primal:.8g} "
+                        f"dual {self.dual:.8g} gap {self.gap:.2e} {remark}"
+                    )
+                if last or self.closed:
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
+        return Solution(
+            *(self.H, self.G, self.b, self.V, self.dual_norm, self.certificate),
+            n_iter=max(self.n_iter, 1),
+            gates=self.gates,
+            device=self.device,
+            interrupted=interrupted,
+            history=tuple(history),
+        )

@@ -1,0 +1,274 @@
+"""Programs over given arrangements on the torch backend: cones, gates, several outputs."""
+
+import cvxpy as cp
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from reference import cone_program, loss_expression
+from sklearn.datasets import load_diabetes
+from sklearn.exceptions import ConvergenceWarning
+
+from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
+from skconvexbn.arrangements import enumerate_all, sample
+from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
+from skconvexbn.oracle import in_arrangements
+from skconvexbn.problem import Options, Problem
+from skconvexbn.solvers import columns, gated
+from skconvexbn.solvers import cvxpy as cvxpy_backend
+from skconvexbn.solvers import torch as backend
+from skconvexbn.solvers.measure import Model
+from skconvexbn.solvers.second_order import Scaling, jordan, longest_in_cone
+from skconvexbn.whitening import Whitening
+
+LOSSES = {
+    "squared_error": SquaredError(),
+    "log_loss": BinaryLogLoss(),
+    "classes": MultinomialLogLoss(),
+}
+
+
+def make_problem(loss="squared_error", n=40, d=4, C=1, beta=0.3, fit_intercept=True, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, d))
+    w = rng.uniform(0.5, 2.0, n)
+    T = X[:, :1] * X[:, 1:2] + 0.3 * rng.standard_normal((n, C))
+    if loss == "log_loss":
+        T = (T > 0) * 1.0
+    elif loss == "classes":
+        T = np.eye(3)[np.digitize(T[:, 0], [-0.3, 0.3])]
+    Q = Whitening.fit(X, w).basis().transform(X)
+    return Problem(Q, T, w, LOSSES[loss], beta, fit_intercept)
+
+
+def directions(problem, P, seed=0):
+    return np.random.default_rng(seed).standard_normal((problem.Q.shape[1], P))
+
+
+def primal(problem, solution):
+    return problem.primal(solution.H, solution.G, solution.b, solution.gates)
+
+
+def gap(problem, solution):
+    return primal(problem, solution) - problem.dual(solution.V, solution.dual_norm)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+def test_cones_equal_the_literal_program(loss, fit_intercept):
+    problem = make_problem(loss, n=25, fit_intercept=fit_intercept)
+    arrangements = sample(problem.Q, directions(problem, 15))
+    solution = backend.solve(problem, arrangements, Options(1e-8, 100))
+    p, masks = problem, arrangements.masks()
+    expected = cone_program(p.Q, p.Y, p.w, masks, p.beta, loss, fit_intercept)
+    assert_allclose(primal(problem, solution), expected, rtol=1e-6)
+    assert gap(problem, solution) <= 1e-7 * problem.zero_loss
+    assert solution.certificate == "sampled"
+
+
+@pytest.mark.parametrize("beta", [0.03, 1.0])
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+def test_cones_equal_cvxpy_on_the_same_arrangements(loss, beta):
+    problem = make_problem(loss, n=80, d=6, beta=beta)
+    arrangements = sample(problem.Q, directions(problem, 50))
+    options = Options(1e-7, 100)
+    ours = backend.solve(problem, arrangements, options)
+    theirs = cvxpy_backend.solve(problem, arrangements, options)
+    assert abs(primal(problem, ours) - primal(problem, theirs)) <= 1e-6 * problem.zero_loss
+    exact = in_arrangements(problem.Q, ours.V, arrangements, 0.0).dual_norm
+    assert exact <= ours.dual_norm * (1 + 1e-9)  # the bound of the multipliers holds
+    assert problem.dual(ours.V, exact) >= primal(problem, ours) - 2e-7 * problem.zero_loss
+
+
+def test_neurons_stay_in_the_sampled_arrangements():
+    problem = make_problem(n=60)
+    arrangements = sample(problem.Q, directions(problem, 10))
+    solution = backend.solve(problem, arrangements, Options(1e-8, 100))
+    allowed = {row.tobytes() for row in arrangements.masks()}
+    Z = problem.Q @ solution.H
+    for z in Z.T[np.linalg.norm(solution.G, axis=1) > 1e-6]:
+        sure = np.abs(z) > 1e-9
+        assert any(np.array_equal(np.frombuffer(m, bool)[sure], z[sure] > 0) for m in allowed)
+
+
+def test_all_arrangements_give_the_exact_optimum():
+    problem = make_problem(n=12, d=2, beta=0.1)
+    everything = enumerate_all(problem.Q)
+    solution = backend.solve(problem, everything, Options(1e-8, 100))
+    theirs = cvxpy_backend.solve(problem, everything, Options(1e-8, 100))
+    assert solution.certificate == "exact"
+    assert_allclose(primal(problem, solution), primal(problem, theirs), rtol=1e-7)
+
+
+@pytest.mark.parametrize(("loss", "C"), [("squared_error", 2), ("classes", 3)])
+def test_several_outputs_equal_cvxpy(loss, C):
+    problem = make_problem(loss, n=40, C=C)
+    arrangements = sample(problem.Q, directions(problem, 15))
+    options = Options(1e-7, 100)
+    ours = backend.solve(problem, arrangements, options)
+    theirs = cvxpy_backend.solve(problem, arrangements, options)
+    # The oracle in a cone climbs where there are several outputs: two routes, two local maxima.
+    assert abs(primal(problem, ours) - primal(problem, theirs)) <= 2e-6 * problem.zero_loss
+    assert gap(problem, ours) <= 1e-6 * problem.zero_loss
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+def test_column_generation_agrees_with_the_interior_point_method(loss):
+    problem = make_problem(loss)
+    arrangements = sample(problem.Q, directions(problem, 20))
+    model = Model(problem, torch.device("cpu"))
+    by_columns = columns.solve_columns(model, arrangements, Options(1e-7, 100))
+    by_steps = backend.solve(problem, arrangements, Options(1e-7, 100))
+    assert abs(primal(problem, by_columns) - primal(problem, by_steps)) <= 1e-6 * problem.zero_loss
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize(
+    ("loss", "C"), [("squared_error", 1), ("squared_error", 6), ("log_loss", 1), ("classes", 3)]
+)
+def test_gated_equals_the_group_lasso_of_cvxpy(loss, C, fit_intercept):
+    problem = make_problem(loss, n=30, C=C, fit_intercept=fit_intercept)
+    arrangements = sample(problem.Q, directions(problem, 12))
+    solution = backend.solve(problem, arrangements, Options(1e-8, 1000, gated=True))
+    Q, C = problem.Q, problem.n_outputs
+    b = cp.Variable((1, C)) if fit_intercept else np.zeros((1, C))
+    blocks = [cp.Variable((Q.shape[1], C)) for _ in range(len(arrangements))]
+    F = np.ones((len(Q), 1)) @ b
+    for mask, S in zip(arrangements.masks(), blocks, strict=True):
+        F = F + (mask[:, None] * Q) @ S
+    name = "squared_error" if loss == "squared_error" else "log_loss"
+    objective = loss_expression(F, problem.Y, problem.w, name)
+    objective += problem.beta * sum(cp.normNuc(S) for S in blocks)
+    expected = cp.Problem(cp.Minimize(objective)).solve(solver=cp.CLARABEL)
+    assert_allclose(primal(problem, solution), expected, rtol=1e-6)
+    assert gap(problem, solution) <= 1e-7 * problem.zero_loss
+
+
+def test_relaxing_the_cones_lowers_the_objective():
+    problem = make_problem()
+    arrangements = sample(problem.Q, directions(problem, 20))
+    relaxed = backend.solve(problem, arrangements, Options(1e-7, 1000, gated=True))
+    cones = backend.solve(problem, arrangements, Options(1e-7, 100))
+    assert primal(problem, relaxed) < 0.99 * primal(problem, cones)
+
+
+def test_shrink_is_the_proximal_map_of_the_nuclear_norm():
+    rng = np.random.default_rng(0)
+    for shape in ((4, 5, 2), (4, 2, 5)):
+        S = torch.as_tensor(rng.standard_normal(shape))
+        U, s, Vh = torch.linalg.svd(S, full_matrices=False)
+        expected = U @ ((s - 0.7).clamp_min(0)[:, :, None] * Vh)
+        torch.testing.assert_close(gated._shrink(S, 0.7), expected)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_proximal_map_of_the_loss(loss):
+    problem = make_problem(loss)
+    p, rng = problem.loss, np.random.default_rng(1)
+    for rho in (1e-3, 1.0, 100.0):
+        A = 5 * rng.standard_normal(problem.Y.shape)
+        F = p.proximal(A, problem.Y, problem.w, rho, np.zeros_like(A))
+        slope = p.gradient(F, problem.Y, problem.w) + rho * (F - A)
+        assert np.abs(slope).max() <= 1e-8 * (1 + rho)
+
+
+def test_scaling_maps_both_points_to_one():
+    rng = np.random.default_rng(0)
+    s = torch.as_tensor(rng.standard_normal((2, 6, 3)))
+    x, y = torch.cat([s.norm(dim=2, keepdim=True) * 1.2, s], dim=2)
+    W = Scaling(x, y)
+    torch.testing.assert_close(W.apply(y), W.apply(x, inverse=True))
+    d = torch.as_tensor(rng.standard_normal((6, 4)))
+    torch.testing.assert_close(jordan(W.point, W.divide(d)), d)
+    dx, dy = W.steps(d, d[:, 1:])
+    torch.testing.assert_close(jordan(W.point, W.apply(dy) + W.apply(dx, inverse=True)), d)
+    change = W.force(d) - W.steps(d, d[:, 1:])[1][:, 1:]
+    torch.testing.assert_close((W.curvature() @ d[:, 1:, None])[:, :, 0], change)
+
+
+def test_longest_step_ends_on_the_boundary():
+    x = torch.tensor([[1.0, 0.0, 0.0]])
+    assert longest_in_cone(x, torch.tensor([[0.0, 2.0, 0.0]])) == pytest.approx(0.5)
+    assert longest_in_cone(x, torch.tensor([[-1.0, 0.0, 0.0]])) == pytest.approx(1.0)
+    assert longest_in_cone(x, torch.tensor([[1.0, 0.5, 0.0]])) == np.inf
+
+
+@pytest.mark.parametrize("activation", ["relu", "gated_relu"])
+@pytest.mark.parametrize("limit", [{"max_iter": 3}, {"max_time": 0.0}])
+def test_stopped_early_the_network_is_better_than_none(activation, limit):
+    X, y = load_diabetes(return_X_y=True)
+    model = ConvexBNRegressor(
+        activation=activation, arrangements="sampled", random_state=0, tol=1e-9, **limit
+    )
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X[:150], y[:150])
+    assert model.score(X[:150], y[:150]) > 0.3
+    assert model.dual_gap_ > 0
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_gated_predictions_from_the_fitted_attributes(n_outputs):
+    X, y = load_diabetes(return_X_y=True)
+    X, Y = X[:100], np.column_stack([y, np.sqrt(y)])[:100, :n_outputs]
+    model = ConvexBNRegressor(activation="gated_relu", random_state=0).fit(X, Y)
+    assert (model.backend_, model.certificate_) == ("torch", "sampled")
+    V, c = model.gates_
+    hidden = (X @ model.coefs_[0] + model.intercepts_[0]) * (X @ V + c >= 0)
+    output = hidden @ model.coefs_[1] + model.intercepts_[1]
+    assert_allclose(output, model.predict(X).reshape(Y.shape), rtol=1e-8)
+    penalty = np.hypot(model.gamma_, model.alpha_) @ np.linalg.norm(model.coefs_[1], axis=1)
+    value = 0.5 * np.sum((output - Y) ** 2) + model.beta_ * penalty
+    assert_allclose(value, model.objective_, rtol=1e-8)
+    assert model.set_params(activation="relu", max_iter=3, tol=0.5).fit(X, Y).gates_ is None
+
+
+def test_weights_are_repetition_also_for_gates():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((30, 3)), rng.integers(0, 3, 30)
+    w = rng.integers(1, 4, 30)
+    model = ConvexBNClassifier(activation="gated_relu", random_state=0, tol=1e-8, max_iter=1000)
+    weighted = model.fit(X, y, sample_weight=w).predict_proba(X)
+    repeated = model.fit(np.repeat(X, w, axis=0), np.repeat(y, w)).predict_proba(X)
+    assert_allclose(weighted, repeated, atol=1e-6)
+
+
+@pytest.mark.parametrize("params", [{"backend": "cvxpy"}, {"arrangements": "adaptive"}])
+def test_gates_are_refused_where_they_do_not_apply(params):
+    X, y = load_diabetes(return_X_y=True)
+    with pytest.raises(ValueError, match="activation='gated_relu' takes backend 'auto' or 'torch'"):
+        ConvexBNRegressor(activation="gated_relu", **params).fit(X, y)
+
+
+def test_gates_are_refused_for_too_many_rows(monkeypatch):
+    monkeypatch.setattr(backend, "MAX_SYSTEM", 20)
+    problem = make_problem()
+    arrangements = sample(problem.Q, directions(problem, 5))
+    with pytest.raises(ValueError, match="takes up to 20 distinct rows, got 40; use"):
+        backend.solve(problem, arrangements, Options(1e-3, 10, gated=True))
+    # cones go to column generation
+    solution = backend.solve(problem, arrangements, Options(1e-6, 100))
+    assert gap(problem, solution) <= 1e-6 * problem.zero_loss
+
+
+def test_warm_start_adds_the_arrangements_in_use():
+    X, y = load_diabetes(return_X_y=True)
+    params = {"beta": 20.0, "arrangements": "sampled", "n_arrangements": 20, "tol": 1e-6}
+    model = ConvexBNRegressor(warm_start=True, random_state=0, **params)
+    first = model.fit(X[:100], y[:100]).objective_
+    second = model.set_params(random_state=1).fit(X[:100], y[:100]).objective_
+    assert second < first
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="needs a machine without Metal")
+def test_mps_is_refused_where_it_is_not():
+    X, y = load_diabetes(return_X_y=True)
+    with pytest.raises(ValueError, match="device='mps' is not present"):
+        ConvexBNRegressor(device="mps").fit(X, y)
+
+
+@pytest.mark.skipif(not torch.backends.mps.is_available(), reason="needs Metal")
+def test_mps_gives_what_the_cpu_gives():
+    X, y = load_diabetes(return_X_y=True)
+    cpu = ConvexBNRegressor(random_state=0).fit(X, y)
+    mps = ConvexBNRegressor(random_state=0, device="mps").fit(X, y)
+    assert abs(mps.objective_ - cpu.objective_) <= cpu.dual_gap_ + mps.dual_gap_
