@@ -32,6 +32,8 @@ N_START, N_STEPS = 200, 60
 EFFORTS = (1e-2, 2e-3)
 # Largest factor on the length of thorough searches, which every refutation raises by one.
 MAX_EFFORT = 3
+# Without certificates: the last round's decrease of the objective, relative to tol.
+SETTLED = 0.1
 # Accuracy of the masses, relative to beta.
 MASS_TOL = 1e-8
 # Smallest n * q for which device=None takes a CUDA device that is present.
@@ -104,9 +106,12 @@ class _Run:
             while True:
                 n_iter += 1
                 width = max(first * factor ** (n_iter - 1), last) / np.sqrt(len(self.problem.Y))
+                before = self.primal
                 x = self._round(x, width)
                 stop = n_iter == options.max_iter or self._seconds() > options.max_time
-                closing = stop or self.primal - self.dual <= limit
+                if not options.certify:
+                    stop |= before - self.primal <= SETTLED * limit
+                closing = options.certify and (stop or self.primal - self.dual <= limit)
                 if closing:
                     self._close(limit)
                 self.history.append((self._seconds(), self.primal, self.dual))
