@@ -39,12 +39,12 @@ def test_sklearn_checks(estimator, check):
 class Lifted:
     """Rows x become k(x, training rows), of full rank: the closed form on any data."""
 
-    def _validate(self, X, y, sample_weight, **params):
-        X, y, weight, eps = super()._validate(X, y, sample_weight, **params)
+    def _validate(self, X, y, sample_weight):
+        X, y, weight = super()._validate(X, y, sample_weight)
         self.landmarks_ = np.unique(X[weight > 0], axis=0)
         spread = self.landmarks_ - self.landmarks_.mean(axis=0)
         self.width_ = np.abs(spread).sum(axis=1).max() + 1e-300
-        return self._lift(X), y, weight, eps
+        return self._lift(X), y, weight
 
     def _lift(self, X):
         return laplacian_kernel(X, self.landmarks_, gamma=10 / self.width_)
