@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from abc import abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -143,7 +144,7 @@ class ConvexBNBase(BaseEstimator):
     def _task(self, training: Training, seed: int, earlier: np.ndarray | None = None) -> Task:
         """The problem at this rank, shrinkage and bias_scale, and how to solve it."""
         basis = training.whitening.basis(self.rank, self.shrinkage, self.bias_scale)
-        problem, units = _unit_problem(training.rows, basis, training.loss, self.fit_intercept)
+        problem, units = unit_problem(training.rows, basis, training.loss, self.fit_intercept)
         backend, chosen = choose_backend(self.backend, self.arrangements, problem, basis)
         arrangements = None
         if backend == "cvxpy":
@@ -179,7 +180,7 @@ class ConvexBNBase(BaseEstimator):
                 task.basis, H, units.beta * G, units.output * b + units.centre
             ),
             basis=task.basis,
-            neurons=(H, G),
+            start=(H, G) if len(G) else None,
             beta=units.beta * beta,
             objective=units.objective * objective,
             gap=units.objective * gap,
@@ -191,6 +192,19 @@ class ConvexBNBase(BaseEstimator):
             backend=task.backend,
             device=solution.device,
         )
+
+    def _solve_path(
+        self, task: Task, betas: Iterable[float], certify: bool = True
+    ) -> Iterator[Fit]:
+        """Fits at each of the betas, in the units of the data, from the neurons of the one before.
+
+        Betas should descend: neurons are few at first, and those found so far all stay useful.
+        """
+        start = None
+        for beta in betas:
+            fit = self._solve(task, self._resolve_beta(task, beta), start, certify)
+            start = fit.start
+            yield fit
 
     def _resolve_beta(self, task: Task, beta: float | str) -> float:
         """Beta in the solver's units: as given, by the rule for "auto", or the limit for 0.
@@ -319,12 +333,13 @@ class Task:
 class Fit:
     """A network with its certificate, in the units of the data.
 
-    ``neurons`` has its (H, G) in those of the solver: another beta of the task may start there.
+    ``start`` has its neurons (H, G) in those of the solver, if there are any: another fit of the
+    task may start there.
     """
 
     network: Network
     basis: Basis
-    neurons: tuple[np.ndarray, np.ndarray]
+    start: tuple[np.ndarray, np.ndarray] | None
     beta: float
     objective: float
     gap: float
@@ -335,6 +350,17 @@ class Fit:
     n_iter: int
     backend: str
     device: str
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons."""
+        return len(self.network.c)
+
+    @property
+    def loss(self) -> float:
+        """The objective without its penalty (the neurons have ||h|| = 1)."""
+        penalty = float(np.linalg.norm(self.network.G, axis=1).sum())
+        return self.objective - self.beta * penalty
 
 
 @dataclass(frozen=True)
@@ -360,7 +386,7 @@ class Units:
         return self.output**2 * self.weight
 
 
-def _unit_problem(
+def unit_problem(
     rows: DistinctRows, basis: Basis, loss: Loss, fit_intercept: bool
 ) -> tuple[Problem, Units]:
     """The problem at beta = 0, row weights of mean 1, targets of squared error of unit variance.
