@@ -175,7 +175,7 @@ class CrossValidated(ConvexBNBase):
         They are reached along beta as in the folds; the best one then gets its certificate.
         """
         shares = self._shares().reshape(len(grid), len(betas))
-        used = np.flatnonzero(shares.any(axis=1))
+        used = np.flatnonzero(shares.any(axis=1)).tolist()
         models = {i: copy(model).set_params(**grid[i]) for i in used}
         fits = parallel(
             delayed(_fit_path)(models[i], training, seed, betas, shares[i]) for i in used
