@@ -3,9 +3,9 @@
     python benchmarks/model_selection.py [FOLDER]
 
 Diabetes; with FOLDER every reg-*.npz in it instead (arrays X and y). Eight betas, three
-shrinkages, five folds. One thread and one job each, in turns with a default fit; "difference" is
-the largest between the two mean scores of a candidate, "of test R2" (mean squared error divided by
-var(y)). Writes results/model_selection.json.
+shrinkages, five folds. Seconds of the processor, one thread, in turns with a default fit;
+"difference of test R2" is the largest between the two mean scores of a candidate, divided by
+var(y). Writes results/model_selection.json.
 """
 
 import sys
@@ -36,9 +36,9 @@ def data_sets(folder):
 
 
 def timed(fit):
-    start = time.perf_counter()
+    start = time.process_time()
     model = fit()
-    return model, time.perf_counter() - start
+    return model, time.process_time() - start
 
 
 def main(folder=None):

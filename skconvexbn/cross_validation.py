@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from copy import copy
-from itertools import product
 from numbers import Integral, Real
 from time import perf_counter
 from typing import Any
@@ -30,7 +29,7 @@ from sklearn.utils.validation import _check_method_params
 from .base import ConvexBNBase, Fit, Training, unit_problem
 from .losses import SquaredError
 from .network import Network
-from .path import descending
+from .path import combinations, descending
 from .threads import one_thread
 
 # betas="auto": for squared error in units of the standard deviation of the targets, for log loss.
@@ -149,14 +148,15 @@ class CrossValidated(ConvexBNBase):
         parallel = Parallel(n_jobs=self.n_jobs, verbose=self.verbose)
 
         scorer = self._default_scorer() if self.scoring is None else self._given_scorer()
-        results = parallel(
-            delayed(_score_path)(
-                *(fold_model, fold_training, seed, betas, scorer, X[test], y[test]),
-                _check_method_params(X, score_params, indices=test),
+        with one_thread():  # here too: folds are whitened here, and jobs may be threads
+            results = parallel(
+                delayed(_score_path)(
+                    *(fold_model, fold_training, seed, betas, scorer, X[test], y[test]),
+                    _check_method_params(X, score_params, indices=test),
+                )
+                for train, test in folds
+                for fold_model, fold_training in _at(grid, model, X[train], y[train], weight[train])
             )
-            for train, test in folds
-            for fold_model, fold_training in _at(grid, model, X[train], y[train], weight[train])
-        )
         self._set_scores(np.reshape(results, (len(folds), -1, 3)), grid, betas)
         self._refit(model, grid, training, seed, betas, parallel)
         return self
@@ -177,9 +177,10 @@ class CrossValidated(ConvexBNBase):
         shares = self._shares().reshape(len(grid), len(betas))
         used = np.flatnonzero(shares.any(axis=1)).tolist()
         models = {i: copy(model).set_params(**grid[i]) for i in used}
-        fits = parallel(
-            delayed(_fit_path)(models[i], training, seed, betas, shares[i]) for i in used
-        )
+        with one_thread():
+            fits = parallel(
+                delayed(_fit_path)(models[i], training, seed, betas, shares[i]) for i in used
+            )
         paths = dict(zip(used, fits, strict=True))
         i, j = divmod(self.best_index_, len(betas))
         task = models[i]._task(training, seed)
@@ -236,14 +237,12 @@ class CrossValidated(ConvexBNBase):
         model = self._plain(**{name: own[name] for name in names & set(own)})
         model.set_params(verbose=max(0, int(self.verbose) - 1))
         grid = []
-        for rank, shrinkage in product(self.ranks, self.shrinkages):
+        for rank, shrinkage in combinations(self.ranks, self.shrinkages):
             bias_scale = self.bias_scale
             if isinstance(bias_scale, str):
                 bias_scale = BIAS_SCALE if shrinkage else 1.0
             grid.append({"rank": rank, "shrinkage": shrinkage, "bias_scale": bias_scale})
             copy(model).set_params(**grid[-1])._validate_params()
-        if not grid:
-            raise ValueError("ranks and shrinkages must not be empty: each needs a value to try.")
         return model, grid
 
     def _betas(self, training: Training) -> np.ndarray:
@@ -303,8 +302,7 @@ def _at(
 ) -> Iterator[tuple[ConvexBNBase, Training]]:
     """The model at each point of the grid, with some rows whitened once."""
     model = copy(model)
-    with one_thread():
-        training = model._training(*model._validate(X, y, weight))
+    training = model._training(*model._validate(X, y, weight))
     for params in grid:
         yield copy(model).set_params(**params), training
 

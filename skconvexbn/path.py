@@ -37,6 +37,14 @@ ATTRIBUTES = (
 UNCHANGED = 0.01
 
 
+def combinations(ranks: Any, shrinkages: Any) -> list[tuple[Any, Any]]:
+    """Each rank with each shrinkage, or an error if there are none."""
+    pairs = list(product(ranks, shrinkages))
+    if not pairs:
+        raise ValueError("ranks and shrinkages must not be empty: each needs a value to try.")
+    return pairs
+
+
 def descending(betas: Any) -> np.ndarray:
     """Distinct betas >= 0 as a descending array, or an error that says what is wrong."""
     values = np.asarray(betas, dtype=np.float64)
@@ -155,7 +163,7 @@ def convex_bn_path(
     training = model._training(*model._validate(X, y, sample_weight))
     seed = check_random_state(model.random_state).randint(np.iinfo(np.int32).max)
     networks, losses = [], []
-    for rank, shrinkage in product(ranks, shrinkages):
+    for rank, shrinkage in combinations(ranks, shrinkages):
         model = copy(model).set_params(rank=rank, shrinkage=shrinkage)
         model._validate_params()
         for fit in _points(model, model._task(training, seed), betas, eps, early_stopping):

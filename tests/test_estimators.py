@@ -22,12 +22,21 @@ from sklearn.utils.estimator_checks import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
+from skconvexbn import (
+    ConvexBNClassifier,
+    ConvexBNClassifierCV,
+    ConvexBNRegressor,
+    ConvexBNRegressorCV,
+)
 
 ESTIMATORS = [
     estimator(backend=backend)
     for estimator in (ConvexBNRegressor, ConvexBNClassifier)
     for backend in ("auto", "cvxpy", "torch")
+] + [
+    estimator(betas=[2.0, 8.0], shrinkages=shrinkages, cv=2, tol=1e-2)
+    for estimator in (ConvexBNRegressorCV, ConvexBNClassifierCV)
+    for shrinkages in ([0.0], [0.5])
 ]
 
 
@@ -75,7 +84,7 @@ def test_sklearn_checks_of_the_closed_form(estimator, check):
         check(estimator)
 
 
-@pytest.mark.parametrize("estimator", [ConvexBNRegressor(), ConvexBNClassifier()])
+@pytest.mark.parametrize("estimator", [ConvexBNRegressor(), ConvexBNClassifier(), *ESTIMATORS[-4:]])
 def test_checks_outside_the_common_ones(estimator):
     name = type(estimator).__name__
     check_param_validation(name, estimator)
