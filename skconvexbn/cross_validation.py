@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from copy import copy
+from copy import copy, deepcopy
 from numbers import Integral, Real
 from time import perf_counter
 from typing import Any
@@ -185,7 +185,8 @@ class CrossValidated(ConvexBNBase):
         i, j = divmod(self.best_index_, len(betas))
         task = models[i]._task(training, seed)
         beta = model._resolve_beta(task, betas[j])
-        paths[i][j] = best = models[i]._solve(task, beta, paths[i][j].start)
+        start = deepcopy(paths[i][j].start)  # arrays that ray returns are read-only
+        paths[i][j] = best = models[i]._solve(task, beta, start)
         self._set_fit(best)
         if self.average:
             networks = [fit.network for path in paths.values() for fit in path.values()]
