@@ -191,7 +191,7 @@ class CrossValidated(ConvexBNBase):
         if self.average:
             networks = [fit.network for path in paths.values() for fit in path.values()]
             self._set_network(Network.average(networks, shares[shares > 0].tolist()))
-            self.shares_ = shares.ravel()
+        self.shares_ = shares.ravel()
         self._warn_unless_converged(best)
 
     def get_metadata_routing(self) -> MetadataRouter:

@@ -87,7 +87,7 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
         ``rank_test_score``, ``mean_fit_time``, ``std_fit_time``, ``mean_score_time``,
         ``std_score_time`` (seconds).
     shares_ : ndarray of shape (n_candidates,)
-        Shares of the candidates in the network, with ``average=True``.
+        Shares of the candidates in the network: 1 for the best, unless ``average=True``.
     coefs_, intercepts_, gamma_, alpha_, hidden_directions_, n_neurons_
         The network, as in `ConvexBNRegressor`: the best candidate fitted to all rows, or the
         average.
@@ -215,7 +215,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
         ``rank_test_score``, ``mean_fit_time``, ``std_fit_time``, ``mean_score_time``,
         ``std_score_time`` (seconds).
     shares_ : ndarray of shape (n_candidates,)
-        Shares of the candidates in the network, with ``average=True``.
+        Shares of the candidates in the network: 1 for the best, unless ``average=True``.
     classes_ : ndarray of shape (n_classes,)
         Class labels, sorted.
     coefs_, intercepts_, gamma_, alpha_, hidden_directions_, n_neurons_

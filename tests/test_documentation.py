@@ -37,8 +37,8 @@ def test_docstrings(name):
     [
         ("ConvexBNRegressor", {"beta": 0.1}),
         ("ConvexBNClassifier", {"beta": 0.1}),
-        ("ConvexBNRegressorCV", {"betas": [0.1], "shrinkages": (0.0,), "cv": 2, "average": True}),
-        ("ConvexBNClassifierCV", {"betas": [0.1], "shrinkages": (0.0,), "cv": 2, "average": True}),
+        ("ConvexBNRegressorCV", {"betas": [0.1], "shrinkages": (0.0,), "cv": 2}),
+        ("ConvexBNClassifierCV", {"betas": [0.1], "shrinkages": (0.0,), "cv": 2}),
     ],
 )
 def test_every_parameter_and_attribute_is_documented_with_its_default(name, params):
