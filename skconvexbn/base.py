@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -20,7 +22,7 @@ from .data import DistinctRows
 from .losses import Loss, SquaredError
 from .network import Network, simplify
 from .oracle import multi_start
-from .problem import Options, Problem
+from .problem import Certificate, Options, Problem
 from .solvers import BACKENDS, choose_backend, get_solver
 from .whitening import Basis, Whitening
 
@@ -58,6 +60,9 @@ class ConvexBNBase(BaseEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+
+    # What y may be: arguments of validate_data.
+    _y_params: dict[str, bool] = {}
 
     def __init__(
         self,
@@ -99,99 +104,131 @@ class ConvexBNBase(BaseEstimator):
         self.verbose = verbose
 
     def _validate(
-        self, X: Any, y: Any, sample_weight: Any, **y_params: bool
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-        """X and weights as float64, y, and the relative spacing of the type X came in."""
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """X as float64 or float32, y, and weights as float64."""
         if self.device is not None and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", self.device):
             raise ValueError(
                 f"device must be None, 'cpu', 'cuda', 'cuda:<index>' or 'mps', got {self.device!r}."
             )
         X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, **y_params
+            self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, **self._y_params
         )
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
             raise ValueError("Sample weights are all zero: at least one must be positive.")
-        return X.astype(np.float64, copy=False), y, weight, float(np.finfo(X.dtype).eps)
+        return X, y, weight
 
-    def _fit_network(
-        self, X: np.ndarray, Y: np.ndarray, w: np.ndarray, loss: Loss, eps: float
-    ) -> None:
-        """Fit to targets Y (n, C) with row weights w (n,) >= 0 and set the fitted attributes."""
+    @abstractmethod
+    def _encode(
+        self, X: np.ndarray, y: np.ndarray, weight: np.ndarray
+    ) -> tuple[DistinctRows, Loss]:
+        """Rows with targets Y (n, C), and their loss, of validated data."""
+
+    def _training(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Training:
+        """What every rank, shrinkage and beta share, of validated data."""
+        rows, loss = self._encode(X, y, weight)
+        whitening = Whitening.fit(rows.X, rows.w, scale=self.scale, eps=rows.eps)
+        return Training(rows, whitening, loss)
+
+    def _fit_network(self, training: Training) -> None:
+        """Fit at the parameters of this estimator and set the fitted attributes."""
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        rows = DistinctRows.of(X, Y, w)
-        whitening = Whitening.fit(rows.X, rows.w, scale=self.scale, eps=eps)
-        basis = whitening.basis(self.rank, self.shrinkage, self.bias_scale)
-        problem, units = _unit_problem(rows, basis, loss, self.fit_intercept)
+        earlier = self._earlier_activations(training.rows.X)
+        task = self._task(training, seed, earlier)
+        beta = self._resolve_beta(task, self.beta)
+        if self.verbose:
+            shown = task.units.beta * beta
+            print(f"[{type(self).__name__}] backend {task.backend}, beta {shown:.6g}")
+        fit = self._solve(task, beta, self._start(task, earlier))
+        self._set_fit(fit)
+        self._warn_unless_converged(fit)
+
+    def _task(self, training: Training, seed: int, earlier: np.ndarray | None = None) -> Task:
+        """The problem at this rank, shrinkage and bias_scale, and how to solve it."""
+        basis = training.whitening.basis(self.rank, self.shrinkage, self.bias_scale)
+        problem, units = unit_problem(training.rows, basis, training.loss, self.fit_intercept)
         backend, chosen = choose_backend(
             self.backend, self.arrangements, self.activation, problem, basis
         )
-        problem = problem.with_beta(self._resolve_beta(problem, units, basis, seed, backend))
-        if self.verbose:
-            beta = units.beta * problem.beta
-            print(f"[{type(self).__name__}] backend {backend}, beta {beta:.6g}")
-        earlier = self._earlier_activations(rows.X)
-        arrangements = start = None
-        if backend == "torch" and chosen == "adaptive":
-            start = self._start(problem, units, earlier)
-        elif backend != "closed_form":
+        arrangements = None
+        if chosen in ("exact", "sampled") and backend != "closed_form":
             arrangements = self._make_arrangements(chosen, problem, basis, seed, earlier)
+        return Task(basis, problem, units, backend, arrangements, seed)
+
+    def _solve(
+        self,
+        task: Task,
+        beta: float,
+        start: tuple[np.ndarray, np.ndarray] | None = None,
+        certify: bool = True,
+    ) -> Fit:
+        """Solve at beta, in the solver's units, from the neurons of ``start``."""
+        problem, units = task.problem.with_beta(beta), task.units
         options = Options(
             tol=self.tol,
             max_iter=self.max_iter,
             max_time=float("inf") if self.max_time is None else self.max_time,
-            seed=seed,
+            seed=task.seed,
             device=self.device,
             start=start,
             gated=self.activation == "gated_relu",
             verbose=int(self.verbose),
+            certify=certify,
         )
-        solution = get_solver(backend)(problem, arrangements, options)
-
+        solution = get_solver(task.backend)(problem, task.arrangements, options)
         H, G, b, gates = solution.H, solution.G, solution.b, solution.gates
         if gates is None:
             H, G, b = simplify(problem, H, G, b)
-        b = loss.canonical_intercept(b)
+        b = problem.loss.canonical_intercept(b)
         objective = problem.primal(H, G, b, gates)
         gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
-        self.beta_ = units.beta * problem.beta
-        self.backend_ = backend
-        self.device_ = solution.device
-        self.n_iter_ = solution.n_iter
-        self.objective_ = units.objective * objective
-        self.dual_objective_ = units.objective * (objective - gap)
-        self.dual_gap_ = units.objective * gap
-        self.certificate_ = solution.certificate
-        self.converged_ = bool(gap <= max(self.tol, ROUNDING) * problem.zero_loss)
-        G, b = units.beta * G, units.output * b + units.centre
-        self._set_network(Network.from_neurons(basis, H, G, b, gates), basis)
-        if not self.converged_ or solution.interrupted:
-            stopped = "Interrupted: the" if solution.interrupted else "The"
-            warnings.warn(
-                f"{stopped} duality gap is {gap / problem.zero_loss:.2e} of the zero model's loss "
-                f"(tol={self.tol:g}) after {self.n_iter_} iterations (max_iter={self.max_iter}, "
-                f"max_time={self.max_time}); increase the limit that was reached, or tol, or beta.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        return Fit(
+            network=Network.from_neurons(
+                task.basis, H, units.beta * G, units.output * b + units.centre, gates
+            ),
+            basis=task.basis,
+            start=(H, G) if len(G) else None,
+            beta=units.beta * beta,
+            objective=units.objective * objective,
+            gap=units.objective * gap,
+            zero_loss=units.objective * problem.zero_loss,
+            certificate=solution.certificate,
+            converged=bool(gap <= max(self.tol, ROUNDING) * problem.zero_loss),
+            interrupted=solution.interrupted,
+            n_iter=solution.n_iter,
+            backend=task.backend,
+            device=solution.device,
+        )
 
-    def _resolve_beta(
-        self, problem: Problem, units: Units, basis: Basis, seed: int, backend: str
-    ) -> float:
-        """Beta in the units of ``problem``: as given, by the rule for "auto", or the limit for 0.
+    def _solve_path(
+        self, task: Task, betas: Iterable[float], certify: bool = True
+    ) -> Iterator[Fit]:
+        """Fits at each of the betas, in the units of the data, from the neurons of the one before.
+
+        Betas should descend: neurons are few at first, and those found so far all stay useful.
+        """
+        start = None
+        for beta in betas:
+            fit = self._solve(task, self._resolve_beta(task, beta), start, certify)
+            start = fit.start
+            yield fit
+
+    def _resolve_beta(self, task: Task, beta: float | str) -> float:
+        """Beta in the solver's units: as given, by the rule for "auto", or the limit for 0.
 
         The rule is 0.7 var(Y) sqrt(q) / beta_max for squared error and 0.07 q / beta_max for log
         loss, where beta_max is the smallest beta of the zero model (theory.md 4).
         """
+        problem, units = task.problem, task.units
         squared = isinstance(problem.loss, SquaredError)
-        interpolates = backend == "closed_form" and squared and problem.n_outputs == 1
-        if not isinstance(self.beta, str) and (self.beta > 0 or interpolates):
-            return float(self.beta) / units.beta
-        starts = basis.random_directions(N_STARTS, np.random.RandomState(seed))
-        beta_max = multi_start(problem.Q, problem.dual_point(np.zeros_like(problem.Y)), starts)
+        interpolates = task.backend == "closed_form" and squared and problem.n_outputs == 1
+        if not isinstance(beta, str) and (beta > 0 or interpolates):
+            return float(beta) / units.beta
+        beta_max = task.beta_max()
         if beta_max == 0:
             return 1.0
-        if self.beta == 0:
+        if beta == 0:
             return BETA_LIMIT * beta_max
         q = problem.Q.shape[1]
         variance = 2 * problem.zero_loss / problem.w.sum()
@@ -206,13 +243,14 @@ class ConvexBNBase(BaseEstimator):
         return self._network.hidden(X) if fitted and len(self.mean_) == X.shape[1] else None
 
     def _start(
-        self, problem: Problem, units: Units, earlier: np.ndarray | None
+        self, task: Task, earlier: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray] | None:
         """The previous fit's neurons (H, G) as directions of this problem's Q."""
-        if earlier is None or self._network.G.shape[1] != problem.n_outputs:
+        adaptive = task.backend == "torch" and task.arrangements is None
+        if earlier is None or not adaptive or self._network.G.shape[1] != task.problem.n_outputs:
             return None
-        H = np.linalg.lstsq(problem.Q, earlier)[0]
-        return H, self._network.G / units.output
+        H = np.linalg.lstsq(task.problem.Q, earlier)[0]
+        return H, self._network.G / task.units.output
 
     def _make_arrangements(
         self,
@@ -231,7 +269,35 @@ class ConvexBNBase(BaseEstimator):
             sampled = sampled.union(Arrangements.from_masks((earlier >= 0).T))
         return sampled
 
-    def _set_network(self, network: Network, basis: Basis) -> None:
+    def _set_fit(self, fit: Fit) -> None:
+        """Set the fitted attributes."""
+        self.beta_ = fit.beta
+        self.backend_ = fit.backend
+        self.device_ = fit.device
+        self.n_iter_ = fit.n_iter
+        self.objective_ = fit.objective
+        self.dual_objective_ = fit.objective - fit.gap
+        self.dual_gap_ = fit.gap
+        self.certificate_ = fit.certificate
+        self.converged_ = fit.converged
+        self.mean_ = fit.basis.whitening.mean
+        self.scale_ = fit.basis.whitening.scale
+        self.singular_values_ = fit.basis.singular_values
+        self.rank_ = fit.basis.rank
+        self._set_network(fit.network)
+
+    def _warn_unless_converged(self, fit: Fit) -> None:
+        if not fit.converged or fit.interrupted:
+            stopped = "Interrupted: the" if fit.interrupted else "The"
+            warnings.warn(
+                f"{stopped} duality gap is {fit.gap / fit.zero_loss:.2e} of the zero model's loss "
+                f"(tol={self.tol:g}) after {fit.n_iter} iterations (max_iter={self.max_iter}, "
+                f"max_time={self.max_time}); increase the limit that was reached, or tol, or beta.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+
+    def _set_network(self, network: Network) -> None:
         self._network = network
         self.coefs_ = network.coefs
         self.intercepts_ = network.intercepts
@@ -242,10 +308,6 @@ class ConvexBNBase(BaseEstimator):
         if network.gates is not None:
             V, c = network.gates
             self.gates_ = [V, c - network.mean @ V]
-        self.mean_ = basis.whitening.mean
-        self.scale_ = basis.whitening.scale
-        self.singular_values_ = basis.singular_values
-        self.rank_ = basis.rank
         self.n_neurons_ = network.W.shape[1]
 
     def _network_output(self, X: Any) -> np.ndarray:
@@ -253,6 +315,67 @@ class ConvexBNBase(BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         return self._network.output(X)
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What all fits to some rows share, whatever their rank, shrinkage and beta."""
+
+    rows: DistinctRows
+    whitening: Whitening
+    loss: Loss
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What all fits at one rank and shrinkage share: the problem at beta = 0 and its solver."""
+
+    basis: Basis
+    problem: Problem
+    units: Units
+    backend: str
+    arrangements: Arrangements | None
+    seed: int
+
+    def beta_max(self, n_steps: int = 60, last_step: float = 0.01) -> float:
+        """Smallest beta of the zero model, in the solver's units, by a search (theory.md 4)."""
+        starts = self.basis.random_directions(N_STARTS, np.random.RandomState(self.seed))
+        V = self.problem.dual_point(np.zeros_like(self.problem.Y))
+        return multi_start(self.problem.Q, V, starts, n_steps, last_step)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A network with its certificate, in the units of the data.
+
+    ``start`` has its neurons (H, G) in those of the solver, if there are any: another fit of the
+    task may start there.
+    """
+
+    network: Network
+    basis: Basis
+    start: tuple[np.ndarray, np.ndarray] | None
+    beta: float
+    objective: float
+    gap: float
+    zero_loss: float
+    certificate: Certificate
+    converged: bool
+    interrupted: bool
+    n_iter: int
+    backend: str
+    device: str
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons."""
+        return len(self.network.c)
+
+    @property
+    def loss(self) -> float:
+        """The objective without its penalty (the neurons have ||h|| = 1)."""
+        penalty = float(np.linalg.norm(self.network.G, axis=1).sum())
+        return self.objective - self.beta * penalty
 
 
 @dataclass(frozen=True)
@@ -278,7 +401,7 @@ class Units:
         return self.output**2 * self.weight
 
 
-def _unit_problem(
+def unit_problem(
     rows: DistinctRows, basis: Basis, loss: Loss, fit_intercept: bool
 ) -> tuple[Problem, Units]:
     """The problem at beta = 0, row weights of mean 1, targets of squared error of unit variance.

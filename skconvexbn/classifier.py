@@ -12,6 +12,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from .base import ConvexBNBase
+from .data import DistinctRows
 from .losses import BinaryLogLoss, Loss, MultinomialLogLoss, SquaredError
 
 
@@ -260,7 +261,12 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         ConvergenceWarning
             If the gap is above tol when the solver stops.
         """
-        X, y, weight, eps = self._validate(X, y, sample_weight)
+        self._fit_network(self._training(*self._validate(X, y, sample_weight)))
+        return self
+
+    def _encode(
+        self, X: np.ndarray, y: np.ndarray, weight: np.ndarray
+    ) -> tuple[DistinctRows, Loss]:
         check_classification_targets(y)
         weight = weight * compute_sample_weight(self.class_weight, y)
         if not np.all(weight >= 0):
@@ -277,11 +283,10 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
                 f"{type(self).__name__} needs samples of at least 2 classes with positive weight, "
                 f"got {len(self.classes_)} class."
             )
-        Y, loss = self._encode(codes)
-        self._fit_network(X, Y, weight, loss, eps)
-        return self
+        Y, loss = self._targets(codes)
+        return DistinctRows.of(X, Y, weight), loss
 
-    def _encode(self, codes: np.ndarray) -> tuple[np.ndarray, Loss]:
+    def _targets(self, codes: np.ndarray) -> tuple[np.ndarray, Loss]:
         """Targets (n, C) and loss of class codes (n,)."""
         log_loss = self.loss == "log_loss"
         if len(self.classes_) == 2:

@@ -13,25 +13,28 @@ class DistinctRows:
 
     Merging leaves the minimiser of (P) unchanged and makes weights mean repetition. The order is
     that of the rows' bytes, so the order in which rows came does not matter. ``spread`` is the
-    squared error that merging took out, 1/2 sum w ||y - mean y||^2.
+    squared error that merging took out, 1/2 sum w ||y - mean y||^2; ``eps`` the relative spacing
+    of the type that X came in (all is float64 here).
     """
 
     X: np.ndarray
     Y: np.ndarray
     w: np.ndarray
     spread: float
+    eps: float
 
     @classmethod
     def of(cls, X: np.ndarray, Y: np.ndarray, w: np.ndarray) -> DistinctRows:
         """Merge equal rows of X (n, d); rows of zero weight are dropped."""
-        X, Y, w = (a[w > 0] for a in (X, Y, w))
+        eps = float(np.finfo(X.dtype).eps)
+        X, Y, w = (a[w > 0].astype(np.float64, copy=False) for a in (X, Y, w))
         rows = np.ascontiguousarray(X + 0.0)  # -0.0 and 0.0 are one value
         keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
         _, first, group = np.unique(keys, return_index=True, return_inverse=True)
         total = np.bincount(group, w)
         if len(first) == len(rows):
-            return cls(rows[first], Y[first], w[first], 0.0)
+            return cls(rows[first], Y[first], w[first], 0.0, eps)
         sums = np.stack([np.bincount(group, w * column) for column in Y.T], axis=1)
         means = sums / total[:, None]
         spread = 0.5 * float(w @ np.square(Y - means[group]).sum(axis=1))
-        return cls(rows[first], means, total, spread)
+        return cls(rows[first], means, total, spread, eps)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,6 +68,28 @@ class Network:
             return cls(mean, W, c, G, b, gamma, alpha, directions)
         fixed = basis.weights @ gates[:-1], basis.bias * gates[-1]
         return cls(mean, W, c, G, b, gamma, alpha, directions, fixed)
+
+    @classmethod
+    def average(cls, networks: Sequence[Network], shares: Sequence[float]) -> Network:
+        """The network of all neurons whose output is the weighted mean of the outputs.
+
+        All must have been fitted to the same rows.
+        """
+
+        def joined(name: str, axis: int) -> np.ndarray:
+            return np.concatenate([getattr(n, name) for n in networks], axis=axis)
+
+        pairs = list(zip(networks, shares, strict=True))
+        return replace(
+            networks[0],
+            W=joined("W", 1),
+            c=joined("c", 0),
+            G=np.concatenate([share * n.G for n, share in pairs]),
+            b=np.sum([share * n.b for n, share in pairs], axis=0),
+            gamma=joined("gamma", 0),
+            alpha=joined("alpha", 0),
+            directions=joined("directions", 1),
+        )
 
     @property
     def coefs(self) -> list[np.ndarray]:

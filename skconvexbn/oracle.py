@@ -136,10 +136,12 @@ def _random(q: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((N_RANDOM, q))
 
 
-def multi_start(Q: np.ndarray, V: np.ndarray, starts: np.ndarray, n_steps: int = 60) -> float:
+def multi_start(
+    Q: np.ndarray, V: np.ndarray, starts: np.ndarray, n_steps: int = 60, last_step: float = 0.01
+) -> float:
     """Largest ||V^T relu(Q h)|| over unit h found by ascent from the columns of starts (q, N).
 
-    Steps h <- normalise(h + eta * gradient / ||gradient||) with eta from 1 to 0.01 (undamped
+    Steps h <- normalise(h + eta * gradient / ||gradient||) with eta from 1 to last_step (undamped
     fixed-point steps run into cycles of two). With one output both signs climb from every start.
     """
     H = starts / np.linalg.norm(starts, axis=0)
@@ -147,7 +149,7 @@ def multi_start(Q: np.ndarray, V: np.ndarray, starts: np.ndarray, n_steps: int =
     best = 0.0
     for sign in signs:
         h = H
-        for eta in np.geomspace(1.0, 0.01, n_steps):
+        for eta in np.geomspace(1.0, last_step, n_steps):
             Z = Q @ h
             T = V.T @ np.maximum(Z, 0.0)  # (C, N)
             values = T[0] * sign if sign else np.linalg.norm(T, axis=0)

@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
 
 from .base import ConvexBNBase
-from .losses import SquaredError
+from .data import DistinctRows
+from .losses import Loss, SquaredError
 
 
 class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
@@ -167,6 +168,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
     'exact'
     """
 
+    _y_params = {"y_numeric": True, "multi_output": True}
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ConvexBNRegressor:
         """Fit the network.
@@ -196,11 +199,14 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         ConvergenceWarning
             If the gap is above tol when the solver stops.
         """
-        X, y, weight, eps = self._validate(X, y, sample_weight, y_numeric=True, multi_output=True)
-        y = y.astype(np.float64, copy=False)
-        self._y_ndim = y.ndim
-        self._fit_network(X, y.reshape(len(y), -1), weight, SquaredError(), eps)
+        self._fit_network(self._training(*self._validate(X, y, sample_weight)))
         return self
+
+    def _encode(
+        self, X: np.ndarray, y: np.ndarray, weight: np.ndarray
+    ) -> tuple[DistinctRows, Loss]:
+        self._y_ndim = y.ndim
+        return DistinctRows.of(X, y.reshape(len(y), -1), weight), SquaredError()
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict targets.

@@ -11,6 +11,11 @@ ROOT = Path(__file__).parents[1]
 PUBLIC = [
     "skconvexbn.ConvexBNRegressor",
     "skconvexbn.ConvexBNClassifier",
+    "skconvexbn.ConvexBNRegressorCV",
+    "skconvexbn.ConvexBNClassifierCV",
+    "skconvexbn.convex_bn_path",
+    "skconvexbn.ConvexBNRegressorCV.fit",
+    "skconvexbn.ConvexBNRegressorCV.get_metadata_routing",
     *(f"skconvexbn.ConvexBNRegressor.{name}" for name in ("fit", "predict")),
     *(
         f"skconvexbn.ConvexBNClassifier.{name}"
@@ -27,8 +32,16 @@ def test_docstrings(name):
     assert not errors
 
 
-@pytest.mark.parametrize("name", ["ConvexBNRegressor", "ConvexBNClassifier"])
-def test_every_parameter_and_attribute_is_documented_with_its_default(name):
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("ConvexBNRegressor", {"beta": 0.1}),
+        ("ConvexBNClassifier", {"beta": 0.1}),
+        ("ConvexBNRegressorCV", {"betas": [0.1], "shrinkages": (0.0,), "cv": 2}),
+        ("ConvexBNClassifierCV", {"betas": [0.1], "shrinkages": (0.0,), "cv": 2}),
+    ],
+)
+def test_every_parameter_and_attribute_is_documented_with_its_default(name, params):
     import numpy as np
 
     estimator = getattr(import_module("skconvexbn"), name)
@@ -41,17 +54,18 @@ def test_every_parameter_and_attribute_is_documented_with_its_default(name):
         documented = line[0].rsplit("default=", 1)[1]
         assert documented == shown or float(documented) == default, (parameter, documented)
     X = np.random.default_rng(0).standard_normal((8, 2))
-    fitted = estimator(beta=0.1).fit(X, np.arange(8) % 2)
+    fitted = estimator(**params).fit(X, np.arange(8) % 2)
     for attribute in vars(fitted):
         if attribute.endswith("_"):
             assert re.search(rf"\b{attribute}\b", doc), attribute
 
 
-def test_python_in_the_readme_runs():
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+@pytest.mark.parametrize("file", ["README.md", "docs/distributed.md"])
+def test_python_in_the_docs_runs(file):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / file).read_text(), flags=re.S)
     assert blocks
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, file, "exec"), {"__name__": "__main__"})
 
 
 def test_theory_names_code_that_exists():

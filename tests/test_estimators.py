@@ -22,12 +22,21 @@ from sklearn.utils.estimator_checks import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
+from skconvexbn import (
+    ConvexBNClassifier,
+    ConvexBNClassifierCV,
+    ConvexBNRegressor,
+    ConvexBNRegressorCV,
+)
 
 ESTIMATORS = [
     estimator(backend=backend)
     for estimator in (ConvexBNRegressor, ConvexBNClassifier)
     for backend in ("auto", "cvxpy", "torch")
+] + [
+    estimator(betas=[2.0, 8.0], shrinkages=shrinkages, cv=2, tol=1e-2)
+    for estimator in (ConvexBNRegressorCV, ConvexBNClassifierCV)
+    for shrinkages in ([0.0], [0.5])
 ]
 
 
@@ -39,12 +48,12 @@ def test_sklearn_checks(estimator, check):
 class Lifted:
     """Rows x become k(x, training rows), of full rank: the closed form on any data."""
 
-    def _validate(self, X, y, sample_weight, **params):
-        X, y, weight, eps = super()._validate(X, y, sample_weight, **params)
+    def _validate(self, X, y, sample_weight):
+        X, y, weight = super()._validate(X, y, sample_weight)
         self.landmarks_ = np.unique(X[weight > 0], axis=0)
         spread = self.landmarks_ - self.landmarks_.mean(axis=0)
         self.width_ = np.abs(spread).sum(axis=1).max() + 1e-300
-        return self._lift(X), y, weight, eps
+        return self._lift(X), y, weight
 
     def _lift(self, X):
         return laplacian_kernel(X, self.landmarks_, gamma=10 / self.width_)
@@ -75,7 +84,7 @@ def test_sklearn_checks_of_the_closed_form(estimator, check):
         check(estimator)
 
 
-@pytest.mark.parametrize("estimator", [ConvexBNRegressor(), ConvexBNClassifier()])
+@pytest.mark.parametrize("estimator", [ConvexBNRegressor(), ConvexBNClassifier(), *ESTIMATORS[-4:]])
 def test_checks_outside_the_common_ones(estimator):
     name = type(estimator).__name__
     check_param_validation(name, estimator)

@@ -21,6 +21,7 @@ from skconvexbn.solvers.adaptive import solve_adaptive
 from skconvexbn.solvers.descent import _value_and_gradient, descend
 from skconvexbn.solvers.measure import Measure, Model, best_masses
 from skconvexbn.solvers.nonnegative import nonnegative_qp
+from skconvexbn.whitening import Whitening
 
 CPU = torch.device("cpu")
 DEVICES = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
@@ -373,3 +374,16 @@ def test_cuda_gives_what_the_cpu_gives():
     assert gpu.device_.startswith("cuda")
     assert abs(gpu.objective_ - cpu.objective_) <= cpu.dual_gap_ + gpu.dual_gap_
     assert isinstance(gpu.predict(X), np.ndarray)
+
+
+def test_without_certificates_nearly_the_same_network_in_less_time(monkeypatch):
+    X, y = load_diabetes(return_X_y=True)
+    w = np.ones(len(y))
+    Q = Whitening.fit(X, w).basis().transform(X)
+    problem = Problem(Q, ((y - y.mean()) / y.std())[:, None], w, SquaredError(), 0.3, True)
+    certified = backend.solve(problem, None, Options(1e-3, 100))
+    monkeypatch.setattr(Search, "close", None)  # no thorough search
+    quick = backend.solve(problem, None, Options(1e-3, 100, certify=False))
+    assert quick.n_iter < certified.n_iter
+    values = [problem.primal(s.H, s.G, s.b) for s in (certified, quick)]
+    assert abs(values[1] - values[0]) <= 1e-3 * problem.zero_loss

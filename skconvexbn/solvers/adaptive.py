@@ -33,6 +33,8 @@ EFFORTS = (1e-2, 2e-3)
 N_FINISH, ENOUGH = 10, 2e-6
 # Largest factor on the length of thorough searches, which every refutation raises by one.
 MAX_EFFORT = 3
+# Without certificates: the last round's decrease of the objective, relative to tol.
+SETTLED = 0.1
 # Accuracy of the masses, relative to beta.
 MASS_TOL = 1e-8
 # With many rows, a fit to this many comes first, as far as these options say.
@@ -55,22 +57,28 @@ class _Run:
         self.search = Search(model.Q, options.seed, shrink, device)
         self.cuts = self._best_neurons()
         self.effort = 1
+        self._limit = options.tol * self.problem.zero_loss
 
     def rounds(self) -> Iterator[str]:
         """Rounds without end; the last and those with a closed gap end in a thorough search."""
         first, factor, last = WIDTHS
         width = first if self.options.start is None else WARM_WIDTH
         x = self._start()
+        certify = self.options.certify
         while True:
+            before = self.best.primal
             x = self._round(x, width / np.sqrt(len(self.problem.Y)))
             width = max(width * factor, last)
             remark = f"neurons {len(x)} cuts {len(self.cuts)}"
-            if self.best.closed or self.best.last_round:
+            if certify and (self.best.closed or self.best.last_round):
                 self._close()
                 remark += " (thorough search)"
-            if self.best.closed:
+            settled = not certify and before - self.best.primal <= SETTLED * self._limit
+            if settled or self.best.closed:
                 self._finish(x)
             yield remark
+            if settled:
+                return
 
     def _start(self) -> Measure:
         """Neurons of an earlier fit, or random ones."""
@@ -153,8 +161,7 @@ class _Run:
         problem, best = self.problem, self.best
 
         def refuted(dual_norm: float) -> bool:
-            limit = best.options.tol * problem.zero_loss
-            return best.primal - problem.dual(best.V, dual_norm) > limit
+            return best.primal - problem.dual(best.V, dual_norm) > self._limit
 
         V = self.model.tensor(best.V)
         around = join(self._best_neurons(), self.cuts)

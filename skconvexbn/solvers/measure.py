@@ -178,5 +178,5 @@ def _columns(model: Model, x: Measure, F: Tensor, rows: slice) -> Tensor:
     target = (torch.einsum("nab,na->nb", root, F) + residual).reshape(-1, 1)
     if len(x.b) == 1:
         return torch.cat([root[:, 0] * (A * x.G[:, 0]), root[:, 0], target], dim=1)
-    features = torch.einsum("nab,ka,nk->nbk", root, x.G, A).reshape(-1, len(x))
+    features = torch.einsum("nab,ka,nk->nbk", root, x.G, A).flatten(0, 1)
     return torch.cat([features, root.transpose(1, 2).reshape(-1, len(x.b)), target], dim=1)

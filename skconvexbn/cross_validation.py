@@ -1,0 +1,346 @@
+"""The search for beta, rank and shrinkage by cross-validation: candidates, folds, refit."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from copy import copy, deepcopy
+from numbers import Integral, Real
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.base import _fit_context, is_classifier
+from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.model_selection import check_cv
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    _raise_for_params,
+    _routing_enabled,
+    process_routing,
+)
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_method_params
+
+from .base import ConvexBNBase, Fit, Training, unit_problem
+from .losses import SquaredError
+from .network import Network
+from .path import combinations, descending
+from .threads import one_thread
+
+# betas="auto": for squared error in units of the standard deviation of the targets, for log loss.
+BETAS = (8.0, 4.0, 2.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+LOG_LOSS_BETAS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+# bias_scale="auto" where shrinkage > 0.
+BIAS_SCALE = 3.0
+# Shares of an average are exp(-DECAY (loss / smallest loss - 1)), none below this of the largest.
+DECAY, MIN_SHARE = 20.0, 0.01
+
+
+class CrossValidated(ConvexBNBase):
+    """An estimator whose parameters are chosen by cross-validation."""
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **ConvexBNBase._parameter_constraints,
+        "betas": [StrOptions({"auto"}), "array-like"],
+        "ranks": ["array-like"],
+        "shrinkages": ["array-like"],
+        "bias_scale": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "cv": ["cv_object"],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "average": ["boolean"],
+        "n_jobs": [Integral, None],
+    }
+    for name in ("beta", "rank", "shrinkage", "warm_start"):
+        _parameter_constraints.pop(name)
+
+    # The estimator without search.
+    _plain: type[ConvexBNBase]
+
+    def __init__(
+        self,
+        *,
+        betas: Any = "auto",
+        ranks: Any = (None,),
+        shrinkages: Any = (0.0, 0.5, 1.0),
+        bias_scale: Any = "auto",
+        cv: Any = None,
+        scoring: Any = None,
+        average: bool = False,
+        n_jobs: int | None = None,
+        scale: bool = True,
+        fit_intercept: bool = True,
+        activation: str = "relu",
+        arrangements: str = "auto",
+        n_arrangements: int = 100,
+        backend: str = "auto",
+        device: str | None = None,
+        tol: float = 1e-3,
+        max_iter: int = 100,
+        max_time: float | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.betas = betas
+        self.ranks = ranks
+        self.shrinkages = shrinkages
+        self.bias_scale = bias_scale
+        self.cv = cv
+        self.scoring = scoring
+        self.average = average
+        self.n_jobs = n_jobs
+        self.scale = scale
+        self.fit_intercept = fit_intercept
+        self.activation = activation
+        self.arrangements = arrangements
+        self.n_arrangements = n_arrangements
+        self.backend = backend
+        self.device = device
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_time = max_time
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Any:
+        """Choose among the candidates by cross-validation and fit the best to all rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            At least two samples in every training fold.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, or class labels of shape (n_samples,).
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0, in fits and in scores; None stands for ones. Scores of the folds are
+            averaged without weights.
+        **params : dict
+            Arguments for the splitter and the scorer, such as ``groups``; they need metadata
+            routing to be enabled.
+
+        Returns
+        -------
+        object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If an argument or parameter is invalid, a fold cannot be fitted, or all scores are NaN.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the gap of the final network is above tol.
+        """
+        _raise_for_params(params, self, "fit")
+        split_params, score_params = self._route(sample_weight, params)
+        model, grid = self._candidates()
+        X, y, weight = self._validate(X, y, sample_weight)
+        training = self._training(X, y, weight)
+        betas = self._betas(training)
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        splitter = check_cv(self.cv, y, classifier=is_classifier(self))
+        folds = list(splitter.split(X, y, **split_params))
+        parallel = Parallel(n_jobs=self.n_jobs, verbose=self.verbose)
+
+        scorer = self._default_scorer() if self.scoring is None else self._given_scorer()
+        with one_thread():  # here too: folds are whitened here, and jobs may be threads
+            results = parallel(
+                delayed(_score_path)(
+                    *(fold_model, fold_training, seed, betas, scorer, X[test], y[test]),
+                    _check_method_params(X, score_params, indices=test),
+                )
+                for train, test in folds
+                for fold_model, fold_training in _at(grid, model, X[train], y[train], weight[train])
+            )
+        self._set_scores(np.reshape(results, (len(folds), -1, 3)), grid, betas)
+        self._refit(model, grid, training, seed, betas, parallel)
+        return self
+
+    def _refit(
+        self,
+        model: ConvexBNBase,
+        grid: list[dict[str, Any]],
+        training: Training,
+        seed: int,
+        betas: np.ndarray,
+        parallel: Parallel,
+    ) -> None:
+        """Fit the best candidate, or all that have a share in the average, to all rows.
+
+        They are reached along beta as in the folds; the best one then gets its certificate.
+        """
+        shares = self._shares().reshape(len(grid), len(betas))
+        used = np.flatnonzero(shares.any(axis=1)).tolist()
+        models = {i: copy(model).set_params(**grid[i]) for i in used}
+        with one_thread():
+            fits = parallel(
+                delayed(_fit_path)(models[i], training, seed, betas, shares[i]) for i in used
+            )
+        paths = dict(zip(used, fits, strict=True))
+        i, j = divmod(self.best_index_, len(betas))
+        task = models[i]._task(training, seed)
+        beta = model._resolve_beta(task, betas[j])
+        start = deepcopy(paths[i][j].start)  # arrays that ray returns are read-only
+        paths[i][j] = best = models[i]._solve(task, beta, start)
+        self._set_fit(best)
+        if self.average:
+            networks = [fit.network for path in paths.values() for fit in path.values()]
+            self._set_network(Network.average(networks, shares[shares > 0].tolist()))
+        self.shares_ = shares.ravel()
+        self._warn_unless_converged(best)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Route ``sample_weight`` and other arguments of fit to the splitter and the scorer.
+
+        Returns
+        -------
+        MetadataRouter
+            The routing.
+        """
+        fit = MethodMapping
+        router = MetadataRouter(owner=self).add_self_request(self)
+        router.add(
+            splitter=check_cv(self.cv), method_mapping=fit().add(caller="fit", callee="split")
+        )
+        if self.scoring is not None:
+            router.add(
+                scorer=self._given_scorer(),
+                method_mapping=fit().add(caller="fit", callee="score"),
+            )
+        return router
+
+    def _route(
+        self, sample_weight: Any, params: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Arguments for the splitter and for the scorer."""
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if not _routing_enabled():
+            return {}, weights
+        routed = process_routing(self, "fit", **weights, **params)
+        return routed.splitter.split, weights if self.scoring is None else routed.scorer.score
+
+    def _given_scorer(self) -> Callable[..., float]:
+        return check_scoring(self, self.scoring)
+
+    @abstractmethod
+    def _default_scorer(self) -> Callable[..., float]:
+        """Minus the mean loss of a test fold."""
+
+    def _candidates(self) -> tuple[ConvexBNBase, list[dict[str, Any]]]:
+        """The estimator without search, and the parameters to try besides beta."""
+        own = self.get_params(deep=False)
+        names = set(self._plain().get_params()) - {"bias_scale", "random_state"}
+        model = self._plain(**{name: own[name] for name in names & set(own)})
+        model.set_params(verbose=max(0, int(self.verbose) - 1))
+        grid = []
+        for rank, shrinkage in combinations(self.ranks, self.shrinkages):
+            bias_scale = self.bias_scale
+            if isinstance(bias_scale, str):
+                bias_scale = BIAS_SCALE if shrinkage else 1.0
+            grid.append({"rank": rank, "shrinkage": shrinkage, "bias_scale": bias_scale})
+            copy(model).set_params(**grid[-1])._validate_params()
+        return model, grid
+
+    def _betas(self, training: Training) -> np.ndarray:
+        """Descending betas in the units of the data."""
+        if not isinstance(self.betas, str):
+            return descending(self.betas)
+        grid = BETAS if isinstance(training.loss, SquaredError) else LOG_LOSS_BETAS
+        basis = training.whitening.basis()
+        _, units = unit_problem(training.rows, basis, training.loss, fit_intercept=True)
+        return units.output * np.array(grid)
+
+    def _set_scores(
+        self, results: np.ndarray, grid: list[dict[str, Any]], betas: np.ndarray
+    ) -> None:
+        """Set cv_results_ and best_*_ from scores and seconds, shape (folds, candidates, 3)."""
+        params = [{"beta": float(b), **point} for point in grid for b in betas]
+        table: dict[str, Any] = {"params": params}
+        for name in params[0]:
+            table[f"param_{name}"] = np.array([p[name] for p in params])
+        for k, name in enumerate(("test_score", "fit_time", "score_time")):
+            table[f"mean_{name}"] = results[:, :, k].mean(axis=0)
+            table[f"std_{name}"] = results[:, :, k].std(axis=0)
+        for i, fold in enumerate(results):
+            table[f"split{i}_test_score"] = fold[:, 0]
+        mean = np.nan_to_num(table["mean_test_score"], nan=-np.inf)
+        table["rank_test_score"] = rankdata(-mean, method="min").astype(int)
+        if np.all(mean == -np.inf):
+            raise ValueError(f"All scores are NaN or -inf: check scoring={self.scoring!r}.")
+        self.cv_results_ = table
+        self.best_index_ = int(mean.argmax())
+        self.best_score_ = float(mean[self.best_index_])
+        self.best_params_ = params[self.best_index_]
+
+    def _shares(self) -> np.ndarray:
+        """Share of each candidate in the network: the best alone, or weights of an average."""
+        shares = np.zeros(len(self.cv_results_["params"]))
+        shares[self.best_index_] = 1.0
+        if not self.average or self.best_score_ == 0:
+            return shares
+        if self.best_score_ > 0:
+            raise ValueError(
+                f"average=True needs scores that are minus a loss, got {self.best_score_:g}; use "
+                "scoring=None or one of the 'neg_' scorers."
+            )
+        ratio = np.nan_to_num(self.cv_results_["mean_test_score"], nan=-np.inf) / self.best_score_
+        shares = np.exp(-DECAY * (ratio - 1))
+        shares[shares < MIN_SHARE] = 0.0
+        return shares / shares.sum()
+
+
+def _at(
+    grid: list[dict[str, Any]],
+    model: ConvexBNBase,
+    X: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+) -> Iterator[tuple[ConvexBNBase, Training]]:
+    """The model at each point of the grid, with some rows whitened once."""
+    model = copy(model)
+    training = model._training(*model._validate(X, y, weight))
+    for params in grid:
+        yield copy(model).set_params(**params), training
+
+
+def _score_path(
+    model: ConvexBNBase,
+    training: Training,
+    seed: int,
+    betas: np.ndarray,
+    scorer: Callable[..., float],
+    X: np.ndarray,
+    y: np.ndarray,
+    score_params: dict[str, Any],
+) -> np.ndarray:
+    """Score on rows X, y, seconds of the fit and of scoring, at each beta: (n_betas, 3)."""
+    results = []
+    with one_thread():
+        begin = perf_counter()
+        for fit in model._solve_path(model._task(training, seed), betas, certify=False):
+            model._set_fit(fit)
+            fitted = perf_counter()
+            score = scorer(model, X, y, **score_params)
+            scored = perf_counter()
+            results.append((score, fitted - begin, scored - fitted))
+            begin = scored
+    return np.array(results)
+
+
+def _fit_path(
+    model: ConvexBNBase, training: Training, seed: int, betas: np.ndarray, shares: np.ndarray
+) -> dict[int, Fit]:
+    """Fits at the betas with a share, by index."""
+    if not shares.any():
+        return {}
+    with one_thread():
+        path = betas[: np.flatnonzero(shares)[-1] + 1]
+        fits = enumerate(model._solve_path(model._task(training, seed), path, certify=False))
+        return {j: fit for j, fit in fits if shares[j]}

@@ -1,0 +1,209 @@
+"""convex_bn_path: the optimal networks along descending beta."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from copy import copy
+from itertools import product
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Bunch, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from .base import ConvexBNBase, Fit, Task
+from .classifier import ConvexBNClassifier
+from .regressor import ConvexBNRegressor
+
+ESTIMATORS = {"squared_error": ConvexBNRegressor, "log_loss": ConvexBNClassifier}
+# beta_max by ascent with steps down to 1e-6: the path starts at it.
+N_STEPS, LAST_STEP = 200, 1e-6
+# Fitted attributes (less their underscore) of which a path has arrays.
+ATTRIBUTES = (
+    "beta",
+    "rank",
+    "objective",
+    "dual_objective",
+    "dual_gap",
+    "n_neurons",
+    "n_iter",
+    "certificate",
+    "converged",
+)
+# A fit no longer changes if the loss did so by less than this fraction of tol.
+UNCHANGED = 0.01
+
+
+def combinations(ranks: Any, shrinkages: Any) -> list[tuple[Any, Any]]:
+    """Each rank with each shrinkage, or an error if there are none."""
+    pairs = list(product(ranks, shrinkages))
+    if not pairs:
+        raise ValueError("ranks and shrinkages must not be empty: each needs a value to try.")
+    return pairs
+
+
+def descending(betas: Any) -> np.ndarray:
+    """Distinct betas >= 0 as a descending array, or an error that says what is wrong."""
+    values = np.asarray(betas, dtype=np.float64)
+    if values.ndim != 1 or not len(values) or not np.all((values >= 0) & np.isfinite(values)):
+        raise ValueError(
+            f"betas must be a non-empty sequence of finite numbers >= 0, got {betas!r}."
+        )
+    return np.unique(values)[::-1]
+
+
+@validate_params(
+    {
+        "betas": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "eps": [Interval(Real, 0, 1, closed="neither")],
+        "ranks": ["array-like"],
+        "shrinkages": ["array-like"],
+        "loss": [StrOptions(set(ESTIMATORS))],
+        "early_stopping": ["boolean"],
+        "return_networks": ["boolean"],
+    },
+    prefer_skip_nested_validation=False,
+)
+def convex_bn_path(
+    X: Any,
+    y: Any,
+    *,
+    betas: int | Any = 100,
+    eps: float = 1e-3,
+    ranks: Any = (None,),
+    shrinkages: Any = (0.0,),
+    sample_weight: Any = None,
+    loss: str = "squared_error",
+    early_stopping: bool = True,
+    return_networks: bool = False,
+    **params: Any,
+) -> Bunch:
+    """Optimal networks along descending beta, each started at the neurons of the one before.
+
+    Every point minimises the objective of `ConvexBNRegressor` (``loss="squared_error"``) or
+    `ConvexBNClassifier` (``loss="log_loss"``) at its beta, rank and shrinkage, with its own duality
+    gap. All share one singular value decomposition.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        At least two samples.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets; class labels with ``loss="log_loss"``.
+    betas : int or array-like of shape (n_betas,), default=100
+        Weights of the penalty, >= 0, in the units of the objective; an int is the length of a
+        geometric grid from beta_max, the smallest beta at which the network has no neurons, for
+        each rank and shrinkage.
+    eps : float, default=1e-3
+        Smallest over largest beta of such a grid, in (0, 1).
+    ranks : array-like, default=(None,)
+        Values of ``rank``, see `ConvexBNRegressor`.
+    shrinkages : array-like, default=(0.0,)
+        Values of ``shrinkage`` in [0, 1].
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights >= 0, not all zero; None stands for ones.
+    loss : {"squared_error", "log_loss"}, default="squared_error"
+        Half the squared error of targets, or the cross-entropy of class labels.
+    early_stopping : bool, default=True
+        Whether to leave out the smaller betas once the fit no longer changes: the loss is at most
+        tol times that of the model without neurons, or changed by less than a hundredth of that
+        since the last beta.
+    return_networks : bool, default=False
+        Whether to return the fitted estimators.
+    **params
+        Other parameters of the estimator, such as ``tol``, ``bias_scale``, ``backend`` or
+        ``random_state``.
+
+    Returns
+    -------
+    Bunch
+        Arrays with an entry for each point, by rank, then shrinkage, then descending beta:
+
+        - ``beta``, ``shrinkage``, and ``rank``, the number of directions kept;
+        - ``objective``, ``dual_objective`` (a lower bound) and ``dual_gap``, their difference;
+        - ``loss``, the objective without its penalty;
+        - ``n_neurons``; ``n_iter``, rounds of the solver;
+        - ``certificate``, what the gap is relative to, and ``converged``, whether the gap reached
+          tol;
+        - ``network``, a list of fitted estimators, with ``return_networks=True``.
+
+        And ``zero_loss``, the loss of the model without neurons, of which tol is a fraction.
+
+    Raises
+    ------
+    ValueError
+        If an argument is invalid or a backend does not apply.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If gaps are above tol.
+
+    See Also
+    --------
+    ConvexBNRegressorCV : Chooses beta, rank and shrinkage by cross-validation.
+    ConvexBNClassifierCV : The same for class labels.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skconvexbn import convex_bn_path
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> path = convex_bn_path(X, y, betas=4, eps=0.1, ranks=(2, 4), random_state=0)
+    >>> path.rank
+    array([2, 2, 2, 2, 4, 4, 4, 4])
+    >>> path.n_neurons[:2] > 0
+    array([False,  True])
+    """
+    model = ESTIMATORS[loss](**params)
+    model._validate_params()
+    training = model._training(*model._validate(X, y, sample_weight))
+    seed = check_random_state(model.random_state).randint(np.iinfo(np.int32).max)
+    networks, losses = [], []
+    for rank, shrinkage in combinations(ranks, shrinkages):
+        model = copy(model).set_params(rank=rank, shrinkage=shrinkage)
+        model._validate_params()
+        for fit in _points(model, model._task(training, seed), betas, eps, early_stopping):
+            networks.append(copy(model).set_params(beta=fit.beta))
+            networks[-1]._set_fit(fit)
+            losses.append(fit.loss)
+    arrays = {name: np.array([getattr(n, f"{name}_") for n in networks]) for name in ATTRIBUTES}
+    late = np.count_nonzero(~arrays["converged"])
+    if late:
+        warnings.warn(
+            f"The duality gap is above tol={model.tol:g} at {late} of {len(networks)} points; "
+            "increase max_iter, max_time or tol.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    path = Bunch(
+        **arrays,
+        shrinkage=np.array([n.shrinkage for n in networks]),
+        loss=np.array(losses),
+        zero_loss=fit.zero_loss,
+    )
+    if return_networks:
+        path.network = networks
+    return path
+
+
+def _points(
+    model: ConvexBNBase, task: Task, betas: Any, eps: float, early_stopping: bool
+) -> Iterator[Fit]:
+    """Fits at descending betas, until they no longer change."""
+    if isinstance(betas, Integral):
+        beta_max = task.units.beta * (task.beta_max(N_STEPS, LAST_STEP) or 1.0)
+        grid = beta_max * np.geomspace(1.0, eps, int(betas))
+    else:
+        grid = descending(betas)
+    last = np.inf
+    for fit in model._solve_path(task, grid):
+        yield fit
+        unit = model.tol * fit.zero_loss
+        changed = fit.loss > unit and abs(last - fit.loss) >= UNCHANGED * unit
+        if early_stopping and fit.n_neurons and not changed:
+            break
+        last = fit.loss

@@ -1,0 +1,56 @@
+"""One thread for the linear algebra of a job, whether jobs are processes or threads of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Lock, Thread
+
+from threadpoolctl import threadpool_limits
+
+
+class _Limits:
+    """Settings that are global to the process: kept while any job runs in it, then restored.
+
+    A thread of their own holds them, since the job that enters first may leave before others, and
+    only the thread that set the limit of BLAS may lift it.
+    """
+
+    lock = Lock()
+    jobs = 0
+    holder: Thread
+    left: Event
+    torch: int
+
+    @classmethod
+    def hold(cls, entered: Event, left: Event) -> None:
+        import torch
+
+        cls.torch = torch.get_num_threads()
+        with threadpool_limits(1, "blas"):
+            entered.set()
+            left.wait()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Limit BLAS and torch to one thread until the last job that runs in this process leaves."""
+    import torch
+
+    with _Limits.lock:
+        if not _Limits.jobs:
+            entered, _Limits.left = Event(), Event()
+            _Limits.holder = Thread(target=_Limits.hold, args=(entered, _Limits.left), daemon=True)
+            _Limits.holder.start()
+            entered.wait()
+        _Limits.jobs += 1
+        torch.set_num_threads(1)  # also the setting of the calling thread
+    try:
+        yield
+    finally:
+        with _Limits.lock:
+            _Limits.jobs -= 1
+            if not _Limits.jobs:
+                _Limits.left.set()
+                _Limits.holder.join()
+                torch.set_num_threads(_Limits.torch)

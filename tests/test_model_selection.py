@@ -1,0 +1,384 @@
+"""Cross-validated estimators against GridSearchCV, by weights and groups, and on every backend."""
+
+import pickle
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
+from threadpoolctl import threadpool_info
+
+from skconvexbn import (
+    ConvexBNClassifier,
+    ConvexBNClassifierCV,
+    ConvexBNRegressor,
+    ConvexBNRegressorCV,
+)
+from skconvexbn.model_selection import neg_brier_score, neg_log_loss
+from skconvexbn.threads import one_thread
+from skconvexbn.whitening import Whitening
+
+SMALL = {"betas": [2.0, 0.5], "shrinkages": [0.0, 1.0], "cv": 3, "random_state": 0}
+
+
+@pytest.fixture(scope="module", name="data")
+def _data():
+    """Regression targets of unit variance, row weights, groups."""
+    X, y = load_diabetes(return_X_y=True)
+    rng = np.random.default_rng(0)
+    X, y = X[:90, 2:6], (y[:90] - y[:90].mean()) / y[:90].std()
+    return X, y, rng.integers(1, 4, 90).astype(float), rng.integers(0, 5, 90)
+
+
+def plain(search, **params):
+    """The estimator without search, at the parameters that were chosen."""
+    kind = ConvexBNRegressor if isinstance(search, ConvexBNRegressor) else ConvexBNClassifier
+    return kind(**{"random_state": 0, **search.best_params_, **params})
+
+
+def matched(search, grid_search):
+    """Mean scores of GridSearchCV in the order of ours."""
+    results = grid_search.cv_results_
+    keys = list(results["params"][0])
+    table = {
+        tuple(p[k] for k in keys): s
+        for p, s in zip(results["params"], results["mean_test_score"], strict=True)
+    }
+    return np.array([table[tuple(p[k] for k in keys)] for p in search.cv_results_["params"]])
+
+
+def test_regressor_equals_grid_search(data):
+    X, y, _, _ = data
+    grid = {"beta": [4.0, 2.0, 1.0], "rank": [2, None], "shrinkage": [0.0, 0.5]}
+    names = {f"{name}s": values for name, values in grid.items()}
+    ours = ConvexBNRegressorCV(**names, bias_scale=1.0, cv=3, random_state=0, tol=1e-4).fit(X, y)
+    theirs = GridSearchCV(
+        ConvexBNRegressor(random_state=0, tol=1e-4), grid, scoring="neg_mean_squared_error", cv=3
+    ).fit(X, y)
+    results = ours.cv_results_
+    np.testing.assert_allclose(results["mean_test_score"], matched(ours, theirs), atol=1e-3)
+    chosen = {name: ours.best_params_[name] for name in grid}
+    assert chosen == theirs.best_params_
+    assert ours.best_score_ == results["mean_test_score"].max()
+    assert results["rank_test_score"][ours.best_index_] == 1
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), atol=0.05)
+    assert abs(ours.objective_ - theirs.best_estimator_.objective_) <= 1e-4 * len(y)
+    for name, values in theirs.cv_results_.items():  # the same table
+        assert np.shape(results[name]) == np.shape(values), name
+    splits = np.array([results[f"split{i}_test_score"] for i in range(3)])
+    np.testing.assert_allclose(results["mean_test_score"], splits.mean(axis=0))
+    np.testing.assert_allclose(results["std_test_score"], splits.std(axis=0))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_classifier_equals_grid_search(classes):
+    X, y = load_iris(return_X_y=True)
+    X, y = X[y > 2 - classes, :3], np.array(["a", "b", "c"])[y[y > 2 - classes]]
+    grid = {"beta": [1.0, 0.3], "shrinkage": [0.0, 1.0]}
+    names = {f"{name}s": values for name, values in grid.items()}
+    ours = ConvexBNClassifierCV(**names, bias_scale=1.0, cv=3, random_state=0, tol=1e-4)
+    ours.fit(X, y)
+    theirs = GridSearchCV(
+        ConvexBNClassifier(random_state=0, tol=1e-4), grid, scoring="neg_log_loss", cv=3
+    ).fit(X, y)
+    np.testing.assert_allclose(
+        ours.cv_results_["mean_test_score"], matched(ours, theirs), atol=1e-3
+    )
+    assert {name: ours.best_params_[name] for name in grid} == theirs.best_params_
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=0.02)
+    assert ours.predict(X).dtype == y.dtype
+    assert ours.decision_function(X).shape == ((len(y),) if classes == 2 else (len(y), 3))
+
+
+def test_refit_is_a_plain_fit_with_its_certificate(data):
+    X, y, _, _ = data
+    search = ConvexBNRegressorCV(**SMALL).fit(X, y)
+    single = plain(search).fit(X, y)
+    assert search.beta_ == single.beta_ == search.best_params_["beta"]
+    assert search.certificate_ == single.certificate_ == "search"
+    assert search.converged_
+    assert search.dual_gap_ <= 1e-3 * 0.5 * len(y)
+    assert abs(search.objective_ - single.objective_) <= 1e-3 * 0.5 * len(y)
+    missing = {a for a in vars(single) if a.endswith("_")} - set(vars(search))
+    assert not missing
+    W1, W2 = search.coefs_
+    b1, b2 = search.intercepts_
+    np.testing.assert_allclose(np.maximum(X @ W1 + b1, 0) @ W2[:, 0] + b2, search.predict(X))
+
+
+def test_one_whitening_a_fold(data, monkeypatch):
+    X, y, _, _ = data
+    calls = []
+    fit = Whitening.fit
+    monkeypatch.setattr(Whitening, "fit", lambda *a, **k: calls.append(1) or fit(*a, **k))
+    ConvexBNRegressorCV(**SMALL, ranks=(1, 2)).fit(X, y)
+    assert len(calls) == 1 + 3
+
+
+def test_weights_are_repetition(data):
+    X, y, w, groups = data
+    folds = [(np.flatnonzero(groups != g), np.flatnonzero(groups == g)) for g in range(3)]
+    weighted = ConvexBNRegressorCV(**{**SMALL, "betas": "auto", "cv": folds, "ranks": (1,)})
+    weighted.fit(X, y, sample_weight=w)
+    index = np.arange(len(y)).repeat(w.astype(int))
+    repeated_folds = [
+        (np.flatnonzero(groups[index] != g), np.flatnonzero(groups[index] == g)) for g in range(3)
+    ]
+    repeated = clone(weighted).set_params(cv=repeated_folds).fit(X[index], y[index])
+    np.testing.assert_allclose(
+        repeated.cv_results_["param_beta"], weighted.cv_results_["param_beta"]
+    )
+    np.testing.assert_allclose(
+        repeated.cv_results_["mean_test_score"], weighted.cv_results_["mean_test_score"], atol=1e-5
+    )
+    np.testing.assert_allclose(repeated.predict(X), weighted.predict(X), atol=1e-4)
+
+
+def test_auto_betas_scale_with_the_targets(data):
+    X, y, _, _ = data
+    params = {"ranks": (1,), "shrinkages": (0.0,), "cv": 2, "random_state": 0}
+    one = ConvexBNRegressorCV(**params).fit(X, y)
+    ten = ConvexBNRegressorCV(**params).fit(X, 10 * y + 3)
+    betas = one.cv_results_["param_beta"]
+    np.testing.assert_allclose(betas, [8, 4, 2, 1, 0.3, 0.1, 0.03, 0.01, 0.003])
+    np.testing.assert_allclose(ten.cv_results_["param_beta"], 10 * betas)
+    np.testing.assert_allclose(ten.predict(X), 10 * one.predict(X) + 3, rtol=1e-4)
+
+
+def test_bias_scale_auto_is_the_paper_without_shrinkage(data):
+    X, y, _, _ = data
+    results = ConvexBNRegressorCV(**SMALL).fit(X, y).cv_results_
+    assert results["param_bias_scale"].tolist() == [1.0, 1.0, 3.0, 3.0]
+    results = ConvexBNRegressorCV(**SMALL, bias_scale=2.0).fit(X, y).cv_results_
+    assert results["param_bias_scale"].tolist() == [2.0] * 4
+
+
+def test_several_outputs():
+    X, y = load_diabetes(return_X_y=True)
+    Y = np.column_stack([y, X[:, 2] * 100])[:60]
+    model = ConvexBNRegressorCV(betas=[200.0], shrinkages=(0.0,), cv=2, tol=1e-2).fit(X[:60], Y)
+    assert model.predict(X[:60]).shape == Y.shape
+
+
+@pytest.mark.parametrize("kind", ["name", "callable"])
+def test_scorers(data, kind):
+    X, y, w, _ = data
+    scoring = {"name": "r2", "callable": lambda m, X, y, sample_weight: -m.n_neurons_}[kind]
+    search = ConvexBNRegressorCV(**SMALL, scoring=scoring).fit(X, y, sample_weight=w)
+    folds = KFold(3).split(X)
+    scores = []
+    for train, test in folds:
+        model = plain(search).fit(X[train], y[train], sample_weight=w[train])
+        scorer = get_scorer(scoring)
+        scores.append(scorer(model, X[test], y[test], sample_weight=w[test]))
+    if kind == "name":
+        assert np.mean(scores) == pytest.approx(search.best_score_, abs=5e-3)
+    else:
+        assert search.best_params_["beta"] == 2.0  # of equals the first, fewest neurons
+
+
+def test_scores_that_are_nan_lose(data):
+    X, y, _, _ = data
+
+    def few(model, X, y):
+        return np.nan if model.beta_ == 2.0 else 1.0
+
+    search = ConvexBNRegressorCV(**SMALL, scoring=few).fit(X, y)
+    assert search.best_params_["beta"] == 0.5
+    assert search.cv_results_["rank_test_score"].tolist() == [3, 1, 3, 1]
+    with pytest.raises(ValueError, match="All scores are NaN"):
+        ConvexBNRegressorCV(**SMALL, scoring=lambda m, X, y: np.nan).fit(X, y)
+
+
+def test_default_scores_are_those_of_scikit_learn():
+    X, y = load_iris(return_X_y=True)
+    w = np.random.default_rng(0).uniform(size=len(y))
+    for loss, score, name in (
+        ("log_loss", neg_log_loss, "neg_log_loss"),
+        ("squared_error", neg_brier_score, "neg_brier_score"),
+    ):
+        model = ConvexBNClassifier(loss=loss, beta=0.5, tol=1e-2, random_state=0).fit(X, y)
+        expected = get_scorer(name)(model, X, y, sample_weight=w)
+        assert score(model, X, y, sample_weight=w) == pytest.approx(expected)
+
+
+def test_labels_that_a_fold_lacks():
+    X, y = load_iris(return_X_y=True)
+    X, y = X[::5], y[::5].copy()
+    y[0] = 7  # in one fold only
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")
+        model = ConvexBNClassifierCV(betas=[1.0], shrinkages=(0.0,), cv=3, random_state=0)
+        model.fit(X, y)
+    assert model.classes_.tolist() == [0, 1, 2, 7]
+    assert np.isfinite(model.best_score_)
+    folds = [(np.flatnonzero(y == 0), np.flatnonzero(y == 1))]
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        ConvexBNClassifierCV(cv=folds).fit(X, y)
+
+
+def test_average_is_one_network(data):
+    X, y, _, _ = data
+    search = ConvexBNRegressorCV(**SMALL, average=True).fit(X, y)
+    loss = -search.cv_results_["mean_test_score"]
+    shares = np.exp(-20 * (loss / loss.min() - 1))
+    shares[shares < 0.01] = 0
+    np.testing.assert_allclose(search.shares_, shares / shares.sum())
+    assert np.count_nonzero(search.shares_) > 1
+    expected = 0
+    for share, params in zip(search.shares_, search.cv_results_["params"], strict=True):
+        if share:
+            model = ConvexBNRegressor(**params, random_state=0).fit(X, y)
+            expected = expected + share * model.predict(X)
+    np.testing.assert_allclose(search.predict(X), expected, atol=0.05)
+    W1, W2 = search.coefs_
+    b1, b2 = search.intercepts_
+    assert W1.shape[1] == len(W2) == len(search.gamma_) == search.n_neurons_
+    np.testing.assert_allclose(np.maximum(X @ W1 + b1, 0) @ W2[:, 0] + b2, search.predict(X))
+    with pytest.raises(ValueError, match="average=True needs scores that are minus a loss"):
+        ConvexBNRegressorCV(**SMALL, average=True, scoring=lambda m, X, y: 1.0).fit(X, y)
+
+
+def test_groups_are_routed_to_the_splitter(data):
+    X, y, w, groups = data
+    search = ConvexBNRegressorCV(**{**SMALL, "cv": GroupKFold(3)})
+    with pytest.raises(ValueError, match="groups"):
+        search.fit(X, y, groups=groups)
+    with config_context(enable_metadata_routing=True):
+        search.fit(X, y, sample_weight=w, groups=groups)
+    folds = list(GroupKFold(3).split(X, y, groups))
+    expected = ConvexBNRegressorCV(**{**SMALL, "cv": folds}).fit(X, y, sample_weight=w)
+    np.testing.assert_array_equal(search.predict(X), expected.predict(X))
+
+
+def test_weights_are_routed_to_a_scorer_that_asks_for_them(data):
+    X, y, w, _ = data
+    scorer = make_scorer(mean_absolute_error, greater_is_better=False)
+    with config_context(enable_metadata_routing=True):
+        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+            ConvexBNRegressorCV(**SMALL, scoring=scorer).fit(X, y, sample_weight=w)
+        scores = [
+            ConvexBNRegressorCV(**SMALL, scoring=scorer.set_score_request(sample_weight=request))
+            .fit(X, y, sample_weight=w)
+            .best_score_
+            for request in (True, False)
+        ]
+        nested = ConvexBNRegressorCV(**SMALL).set_fit_request(sample_weight=True)
+        nested.set_score_request(sample_weight=True)
+        cross_val_score(nested, X, y, cv=2, params={"sample_weight": w})
+    assert scores[0] != scores[1]
+    direct = ConvexBNRegressorCV(**SMALL, scoring=scorer).fit(X, y, sample_weight=w)
+    assert direct.best_score_ == scores[0]
+
+
+def test_pickle_and_clone(data):
+    X, y, _, _ = data
+    search = ConvexBNRegressorCV(**SMALL).fit(X, y)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(search)).predict(X), search.predict(X))
+    assert clone(search).get_params() == search.get_params()
+    assert repr(ConvexBNClassifierCV(betas=[0.5])) == "ConvexBNClassifierCV(betas=[0.5])"
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"betas": "best"}, "'betas' parameter"),
+        ({"betas": [-1.0]}, "betas must be a non-empty sequence of finite numbers >= 0"),
+        ({"ranks": (0,)}, "'rank' parameter"),
+        ({"shrinkages": ()}, "ranks and shrinkages must not be empty"),
+        ({"bias_scale": 0.0}, "'bias_scale' parameter"),
+        ({"scoring": "none"}, "'scoring' parameter"),
+        ({"n_jobs": 0.5}, "'n_jobs' parameter"),
+        ({"backend": "closed_form"}, "backend='closed_form' does not apply"),
+    ],
+)
+def test_bad_parameters(data, params, message):
+    X, y, _, _ = data
+    with pytest.raises(ValueError, match=message):
+        ConvexBNRegressorCV(**params).fit(X, y)
+
+
+def thread_settings():
+    blas = [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"]
+    return torch.get_num_threads(), blas
+
+
+@pytest.fixture(name="two_threads")
+def _two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("kind", ["regressor", "classifier"])
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_jobs_give_the_same_numbers(data, backend, kind):
+    X, y, w, _ = data
+    search = ConvexBNRegressorCV(**SMALL, average=True)
+    if kind == "classifier":
+        search, y = ConvexBNClassifierCV(**SMALL), np.digitize(y, [-0.5, 0.5])
+    alone = clone(search).fit(X, y, sample_weight=w)
+    with joblib.parallel_config(backend=backend, n_jobs=2):
+        together = clone(search).fit(X, y, sample_weight=w)
+    same(alone, together, X)
+
+
+def same(a, b, X):
+    np.testing.assert_array_equal(
+        a.cv_results_["mean_test_score"], b.cv_results_["mean_test_score"]
+    )
+    assert a.best_params_ == b.best_params_
+    np.testing.assert_array_equal(a.predict(X), b.predict(X))
+
+
+def test_on_a_dask_cluster(data):
+    distributed = pytest.importorskip("dask.distributed")
+    X, y, w, _ = data
+    alone = ConvexBNRegressorCV(**SMALL).fit(X, y, sample_weight=w)
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        together = ConvexBNRegressorCV(**SMALL).fit(X, y, sample_weight=w)
+    same(alone, together, X)
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_thread_settings_are_as_before(backend, two_threads):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 30)), rng.standard_normal(20)
+    before = thread_settings()
+    inside = []
+
+    def scoring(model, X, y):
+        inside.append(thread_settings())
+        return model.score(X, y)
+
+    search = ConvexBNRegressorCV(shrinkages=(0.0,), scoring=scoring)
+    with joblib.parallel_config(backend=backend, n_jobs=2):
+        search.fit(X, y)
+    assert thread_settings() == before
+    assert backend == "loky" or set(map(str, inside)) == {str((1, [1] * len(before[1])))}
+
+
+def test_limits_last_until_the_last_job_leaves(two_threads):
+    before = thread_settings()
+    first, second = one_thread(), one_thread()
+    first.__enter__()
+    second.__enter__()
+    assert thread_settings() == (1, [1] * len(before[1]))
+    first.__exit__(None, None, None)
+    assert thread_settings() == (1, [1] * len(before[1]))
+    second.__exit__(None, None, None)
+    assert thread_settings() == before

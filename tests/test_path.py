@@ -1,0 +1,115 @@
+"""Paths along beta against single fits, gaps and the zero model."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.exceptions import ConvergenceWarning
+
+from skconvexbn import ConvexBNClassifier, ConvexBNRegressor, convex_bn_path
+from skconvexbn.whitening import Whitening
+
+
+@pytest.fixture(scope="module", name="diabetes")
+def _diabetes():
+    X, y = load_diabetes(return_X_y=True)
+    return X[:150, :4], y[:150]
+
+
+def test_path_of_squared_error(diabetes):
+    X, y = diabetes
+    path = convex_bn_path(X, y, betas=6, eps=0.05, random_state=0, return_networks=True)
+    assert path.zero_loss == pytest.approx(0.5 * np.sum((y - y.mean()) ** 2))
+    assert path.n_neurons[0] == 0
+    assert path.loss[0] == pytest.approx(path.zero_loss)
+    assert np.all(path.n_neurons[1:] > 0)  # the path starts at beta_max, no higher
+    np.testing.assert_allclose(path.beta, path.beta[0] * np.geomspace(1, 0.05, 6))
+    assert np.all(path.dual_gap <= 1e-3 * path.zero_loss)
+    assert path.converged.all()
+    np.testing.assert_allclose(path.dual_gap, path.objective - path.dual_objective)
+    assert np.all(np.diff(path.objective) <= 0)
+    for i in (2, 5):
+        single = ConvexBNRegressor(beta=path.beta[i], random_state=0).fit(X, y)
+        assert abs(single.objective_ - path.objective[i]) <= 1e-3 * path.zero_loss
+        network = path.network[i]
+        assert network.get_params() == {**single.get_params(), "beta": path.beta[i]}
+        loss = 0.5 * np.sum((network.predict(X) - y) ** 2)
+        assert path.loss[i] == pytest.approx(loss, rel=1e-9)
+
+
+def test_neurons_appear_just_below_beta_max(diabetes):
+    X, y = diabetes
+    top = convex_bn_path(X, y, betas=1, random_state=0).beta[0]
+    below = ConvexBNRegressor(beta=0.999 * top, tol=1e-7, random_state=0).fit(X, y)
+    assert below.n_neurons_ > 0
+    assert ConvexBNRegressor(beta=1.0001 * top, random_state=0).fit(X, y).n_neurons_ == 0
+
+
+def test_path_of_log_loss_with_weights():
+    X, y = load_iris(return_X_y=True)
+    w = np.random.default_rng(0).integers(0, 3, len(y))
+    path = convex_bn_path(X, y, betas=[0.3, 3.0], sample_weight=w, loss="log_loss", random_state=0)
+    assert path.beta.tolist() == [3.0, 0.3]
+    single = ConvexBNClassifier(beta=0.3, random_state=0).fit(X.repeat(w, axis=0), y.repeat(w))
+    assert abs(single.objective_ - path.objective[1]) <= 1e-3 * path.zero_loss
+    share = np.bincount(y, w) / w.sum()
+    assert path.zero_loss == pytest.approx(-w.sum() * share @ np.log(share))
+    assert "network" not in path
+
+
+def test_ranks_and_shrinkages_share_one_whitening(diabetes, monkeypatch):
+    X, y = diabetes
+    calls = []
+    fit = Whitening.fit
+    monkeypatch.setattr(Whitening, "fit", lambda *a, **k: calls.append(1) or fit(*a, **k))
+    path = convex_bn_path(
+        X, y, betas=[400.0, 200.0], ranks=(1, 2), shrinkages=(0.0, 1.0), bias_scale=2.0
+    )
+    assert len(calls) == 1
+    assert path.rank.tolist() == [1] * 4 + [2] * 4
+    assert path.shrinkage.tolist() == [0.0, 0.0, 1.0, 1.0] * 2
+    assert path.beta.tolist() == [400.0, 200.0] * 4
+    single = ConvexBNRegressor(beta=200.0, rank=2, shrinkage=1.0, bias_scale=2.0).fit(X, y)
+    assert abs(single.objective_ - path.objective[-1]) <= 1e-3 * path.zero_loss
+
+
+def test_path_in_closed_form_stops_once_it_interpolates():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((10, 12)), rng.standard_normal(10)
+    path = convex_bn_path(X, y, eps=1e-9, random_state=0)
+    assert np.all(path.certificate == "exact")
+    assert len(path.beta) < 100
+    assert path.loss[-1] <= 1e-3 * path.zero_loss < path.loss[-2]
+    whole = convex_bn_path(X, y, eps=1e-9, early_stopping=False, random_state=0)
+    assert len(whole.beta) == 100
+    np.testing.assert_array_equal(whole.objective[: len(path.beta)], path.objective)
+
+
+def test_points_above_tol_are_counted_in_a_warning(diabetes):
+    X, y = diabetes
+    with pytest.warns(ConvergenceWarning, match=r"above tol=1e-09 at 1 of 2 points; increase"):
+        convex_bn_path(X, y, betas=[1e6, 100.0], tol=1e-9, max_iter=1)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"betas": 0}, "'betas' parameter"),
+        ({"betas": []}, "betas must be a non-empty sequence of finite numbers >= 0"),
+        ({"betas": [1.0, -1.0]}, "finite numbers >= 0, got"),
+        ({"betas": [[1.0]]}, "finite numbers >= 0, got"),
+        ({"eps": 1.0}, "'eps' parameter"),
+        ({"ranks": (0,)}, "'rank' parameter"),
+        ({"shrinkages": (2.0,)}, "'shrinkage' parameter"),
+        ({"ranks": ()}, "ranks and shrinkages must not be empty"),
+        ({"loss": "hinge"}, "'loss' parameter"),
+        ({"tol": -1.0}, "'tol' parameter"),
+    ],
+)
+def test_bad_arguments(diabetes, params, message):
+    with pytest.raises(ValueError, match=message):
+        convex_bn_path(*diabetes, **params)
+
+
+def test_unknown_parameters_are_refused(diabetes):
+    with pytest.raises(TypeError, match="alpha"):
+        convex_bn_path(*diabetes, alpha=1.0)
