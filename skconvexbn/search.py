@@ -19,12 +19,16 @@ BLOCK_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 27, "mps": 1 << 24}
 CLIMB = 20, 5
 # Starts near each active neuron: size of the perturbation, first step.
 NEARBY = ((0.15, 0.3), (0.15, 0.1), (0.05, 0.1), (0.05, 0.03))
+# So many neurons at most, drawn anew for each size, have starts near them.
+MAX_NEARBY = 200
 # Random starts a round, for each sign.
 N_RANDOM = 300
 # Maxima above this fraction of beta start the next round; this many at most for each sign.
 NEAR, MAX_POOL = 0.97, 300
 # Basin hopping that closes: chains for each sign, generations, maxima polished.
-N_CHAINS, N_GENERATIONS, N_POLISHED = 1200, 8, 200
+N_CHAINS, N_GENERATIONS, N_POLISHED = 2400, 4, 200
+# Share of the chains that begin near active neurons: the largest maxima are there.
+SHARE_NEAR = 0.875
 # With more rows, starts climb on half as many, and this many of the best on all.
 MAX_ROWS, N_REFINED = 16_384, 32
 
@@ -109,12 +113,15 @@ class Search:
             starts, sizes = [self._random(N_RANDOM)], [1.0]
             starts += [_of_sign(pool, sign).H.cpu().numpy(), H]
             sizes += [0.1, 0.1]
-            if H.shape[1]:
+            k = H.shape[1]
+            if k:
+                some = min(k, MAX_NEARBY)
                 for noise, size in NEARBY:
-                    starts.append(H + noise * self._noise(H.shape))
+                    near = H[:, self._rng.permutation(k)[:some]]
+                    starts.append(near + noise * self._noise(near.shape))
                     sizes.append(size)
-                i, j = self._rng.integers(0, H.shape[1], (2, H.shape[1]))
-                u = self._rng.uniform(size=H.shape[1])
+                i, j = self._rng.integers(0, k, (2, some))
+                u = self._rng.uniform(size=some)
                 starts.append(H[:, i] * u + H[:, j] * (1 - u))
                 sizes.append(0.3)
             first_steps = np.repeat(sizes, [s.shape[1] for s in starts])
@@ -159,13 +166,15 @@ class Search:
         return self.distinct(join(*found), NEAR * beta, MAX_POOL)
 
     def _chains(self, V: Tensor, sign: float, active: Maxima) -> Maxima:
-        """First points of the chains: half climb from active neurons, half from anywhere."""
+        """First points of the chains: most climb from near active neurons, some from anywhere."""
         H = _of_sign(active, sign).H.cpu().numpy()
         starts, size = self._random(N_CHAINS), np.ones(N_CHAINS)
         if H.shape[1]:
-            half = N_CHAINS // 2
-            starts[:, :half] = H[:, self._rng.integers(0, H.shape[1], half)]
-            size[:half] = 0.1
+            k = int(SHARE_NEAR * N_CHAINS)
+            turns = self._rng.permutation(np.resize(np.arange(H.shape[1]), k))
+            noise = np.exp(self._rng.uniform(np.log(0.01), np.log(0.3), k))
+            starts[:, :k] = H[:, turns] + noise * self._noise((len(H), k))
+            size[:k] = np.clip(noise, 0.03, 0.3)
         return self._climb(V, sign, starts, size, *CLIMB)
 
     def _hop(self, V: Tensor, sign: float, best: Maxima) -> Maxima:

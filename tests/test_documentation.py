@@ -77,7 +77,7 @@ def test_theory_names_code_that_exists():
         if parts[0] not in modules:
             continue
         module = import_module(f"skconvexbn.{parts[0]}")
-        if parts[0] == "solvers" and len(parts) > 2:
+        if (ROOT / "skconvexbn" / parts[0] / f"{parts[1]}.py").exists():
             module, parts = import_module(f"skconvexbn.solvers.{parts[1]}"), parts[1:]
         target = module
         for part in parts[1:]:

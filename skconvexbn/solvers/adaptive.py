@@ -100,10 +100,11 @@ class _Run:
 
     def _finish(self, x: Measure) -> None:
         """Descents without searches: cheap, and the objective is then at a local minimum too."""
+        enough = min(ENOUGH * self.problem.zero_loss, 0.01 * self._limit)
         for _ in range(N_FINISH):
             before = self.best.primal
             x, _ = self._improve(x, WIDTHS[-1] / np.sqrt(len(self.problem.Y)))
-            if before - self.best.primal < ENOUGH * self.problem.zero_loss:
+            if before - self.best.primal < enough:
                 break
 
     def _improve(self, x: Measure, width: float) -> tuple[Measure, torch.Tensor]:
