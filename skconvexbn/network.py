@@ -79,6 +79,8 @@ class Network:
         def joined(name: str, axis: int) -> np.ndarray:
             return np.concatenate([getattr(n, name) for n in networks], axis=axis)
 
+        gates = [n.gates for n in networks if n.gates is not None]  # None: no neurons, or ReLU
+        V, c = zip(*gates, strict=True) if gates else ((), ())
         pairs = list(zip(networks, shares, strict=True))
         return replace(
             networks[0],
@@ -89,6 +91,7 @@ class Network:
             gamma=joined("gamma", 0),
             alpha=joined("alpha", 0),
             directions=joined("directions", 1),
+            gates=(np.concatenate(V, axis=1), np.concatenate(c)) if gates else None,
         )
 
     @property

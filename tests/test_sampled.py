@@ -9,7 +9,7 @@ from reference import cone_program, loss_expression
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
 
-from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
+from skconvexbn import ConvexBNClassifier, ConvexBNRegressor, ConvexBNRegressorCV
 from skconvexbn.arrangements import enumerate_all, sample
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skconvexbn.oracle import in_arrangements
@@ -220,6 +220,21 @@ def test_gated_predictions_from_the_fitted_attributes(n_outputs):
     value = 0.5 * np.sum((output - Y) ** 2) + model.beta_ * penalty
     assert_allclose(value, model.objective_, rtol=1e-8)
     assert model.set_params(activation="relu", max_iter=3, tol=0.5).fit(X, Y).gates_ is None
+
+
+def test_average_of_gated_candidates():
+    X, y = load_diabetes(return_X_y=True)
+    X, y = X[:80], (y[:80] - y[:80].mean()) / y[:80].std()
+    params = {"betas": [3.0, 1.0, 0.3], "shrinkages": [0.0], "cv": 3, "random_state": 0}
+    model = ConvexBNRegressorCV(activation="gated_relu", average=True, **params).fit(X, y)
+    assert np.count_nonzero(model.shares_) > 1
+    plain = ConvexBNRegressor(activation="gated_relu", bias_scale=1.0, random_state=0)
+    outputs = [
+        share * plain.set_params(beta=p["beta"]).fit(X, y).predict(X)
+        for p, share in zip(model.cv_results_["params"], model.shares_, strict=True)
+        if share
+    ]
+    assert_allclose(model.predict(X), np.sum(outputs, axis=0), atol=0.02)
 
 
 def test_weights_are_repetition_also_for_gates():

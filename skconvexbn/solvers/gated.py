@@ -11,6 +11,7 @@ max_j ||Q^T D_j V||_2 is computed, so that the gap is exact among these gates.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -56,7 +57,7 @@ class _Splitting:
 
     def rounds(self) -> Iterator[str]:
         """Blocks of iterations without end."""
-        for n_round in range(10**9):
+        for n_round in count():
             for _ in range(N_ITERATIONS):
                 primal, dual = self._iterate()
             if n_round < N_ADAPTED:
