@@ -29,8 +29,8 @@ WARM_WIDTH = 0.02
 N_START, N_STEPS = 200, 60
 # Gaps, in units of the zero model's loss, from which on searches make more effort.
 EFFORTS = (1e-2, 2e-3)
-# Descents after the gap is closed, and the fall in units of the zero model's loss that is enough.
-N_FINISH, ENOUGH = 10, 2e-6
+# Descents after the gap is closed, and the fall in units of the gap allowed that ends them.
+N_FINISH, ENOUGH = 10, 0.01
 # Largest factor on the length of thorough searches, which every refutation raises by one.
 MAX_EFFORT = 3
 # Without certificates: the last round's decrease of the objective, relative to tol.
@@ -100,11 +100,10 @@ class _Run:
 
     def _finish(self, x: Measure) -> None:
         """Descents without searches: cheap, and the objective is then at a local minimum too."""
-        enough = min(ENOUGH * self.problem.zero_loss, 0.01 * self._limit)
         for _ in range(N_FINISH):
             before = self.best.primal
             x, _ = self._improve(x, WIDTHS[-1] / np.sqrt(len(self.problem.Y)))
-            if before - self.best.primal < enough:
+            if before - self.best.primal < ENOUGH * self._limit:
                 break
 
     def _improve(self, x: Measure, width: float) -> tuple[Measure, torch.Tensor]:

@@ -64,7 +64,6 @@ class _InteriorPoint:
         self.e = torch.ones_like(self.D[:, :1])
         self.e[J // 2 :] = -1.0
         self.signed, self.M = self.e * self.D, 2 * self.D - 1
-        self.QQ = (Q[:, :, None] * Q[:, None, :]).reshape(n, q * q)
         self.x = Q.new_zeros(J, q + 1)
         self.x[:, 0] = 1.0
         self.y = Q.new_zeros(J, q + 1)
@@ -96,6 +95,15 @@ class _InteriorPoint:
     def _adjoint(self, v: Tensor) -> Tensor:
         """e_j Q^T D_j v, shape (J, q)."""
         return (self.signed * v) @ self.Q
+
+    def _weighted_products(self, weights: Tensor) -> Tensor:
+        """Q^T diag(w_j) Q of the rows w_j of weights, shape (J, q, q)."""
+        q = self.Q.shape[1]
+        size = max(1, self.model.block_entries // q**2)
+        parts = zip(self.Q.split(size), weights.split(size, dim=1), strict=True)
+        return sum(w @ (Q[:, :, None] * Q[:, None, :]).flatten(1) for Q, w in parts).unflatten(
+            1, (q, q)
+        )
 
     @staticmethod
     def _complementarity(x: Tensor, y: Tensor, z: Tensor, u: Tensor) -> float:
@@ -168,7 +176,7 @@ class _InteriorPoint:
         """The system at the iterate; None if it is singular to rounding."""
         p, q = self.problem, self.Q.shape[1]
         scaling = Scaling(self.x, self.y)
-        B = ((self.u / self.z) @ self.QQ).reshape(-1, q, q) + scaling.curvature()
+        B = self._weighted_products(self.u / self.z) + scaling.curvature()
         B.diagonal(dim1=1, dim2=2).mul_(1 + ROUNDING)
         L, failed = torch.linalg.cholesky_ex(B)
         if bool(failed.any()):

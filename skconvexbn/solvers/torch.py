@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import torch
 
 from ..arrangements import Arrangements
 from ..problem import Options, Problem, Solution
+from ..threads import one_thread
 from .adaptive import solve_adaptive
 from .columns import solve_columns
 from .cones import solve_cones
@@ -16,6 +17,9 @@ from .measure import Model
 
 # Smallest n * q for which device=None takes a CUDA device that is present.
 MIN_CUDA_SIZE = 1_000_000
+# Largest n * q solved on one thread: more gain nothing there, and where cores are busy they wait
+# for one another many times longer than they work.
+MAX_ONE_THREAD = 100_000
 # With more rows the systems of n equations of `cones` and `gated` are too large.
 MAX_SYSTEM = 10_000
 # Blocks are made smaller by these factors when a device runs out of memory.
@@ -45,8 +49,9 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
     dual point.
     """
     device = resolve_device(options.device, problem)
+    small = device.type == "cpu" and problem.Q.size <= MAX_ONE_THREAD
     for shrink in SHRINK:
-        with suppress(torch.OutOfMemoryError):
+        with suppress(torch.OutOfMemoryError), one_thread() if small else nullcontext():
             # Metal has no float64: there only the search, in float32, runs on the device.
             float64 = torch.device("cpu") if device.type == "mps" else device
             model = Model(problem, float64, shrink)
