@@ -78,8 +78,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     device : None or str, default=None
         Where "torch" solves: "cpu", "cuda", "cuda:<index>" or "mps" (which has no float64: only
         the search runs there); None takes CUDA where it is present and n_samples * (rank + 1) is at
-        least 1e6. The other backends run on the CPU. Up to 1e5 such entries a fit on
-        the CPU limits BLAS and torch to one thread while it runs.
+        least 1e6. The other backends run on the CPU. On the CPU a fit with a product of at most 1e5
+        limits BLAS and torch to one thread while it runs.
     tol : float, default=1e-3
         Duality gap at which to stop, as a fraction of the loss of the model without neurons
         (for squared error, units of R^2).
