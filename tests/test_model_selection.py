@@ -328,10 +328,10 @@ def test_jobs_give_the_same_numbers(data, backend, kind):
     alone = clone(search).fit(X, y, sample_weight=w)
     with joblib.parallel_config(backend=backend, n_jobs=2):
         together = clone(search).fit(X, y, sample_weight=w)
-    same(alone, together, X)
+    assert_same(alone, together, X)
 
 
-def same(a, b, X):
+def assert_same(a, b, X):
     np.testing.assert_array_equal(
         a.cv_results_["mean_test_score"], b.cv_results_["mean_test_score"]
     )
@@ -351,7 +351,7 @@ def test_on_a_dask_cluster(data):
         joblib.parallel_config(backend="dask"),
     ):
         together = ConvexBNRegressorCV(**SMALL).fit(X, y, sample_weight=w)
-    same(alone, together, X)
+    assert_same(alone, together, X)
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])

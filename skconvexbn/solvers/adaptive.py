@@ -57,7 +57,6 @@ class _Run:
         self.search = Search(model.Q, options.seed, shrink, device)
         self.cuts = self._best_neurons()
         self.effort = 1
-        self._limit = options.tol * self.problem.zero_loss
 
     def rounds(self) -> Iterator[str]:
         """Rounds without end; the last and those with a closed gap end in a thorough search."""
@@ -73,7 +72,7 @@ class _Run:
             if certify and (self.best.closed or self.best.last_round):
                 self._close()
                 remark += " (thorough search)"
-            settled = not certify and before - self.best.primal <= SETTLED * self._limit
+            settled = not certify and before - self.best.primal <= SETTLED * self.best.limit
             if settled or self.best.closed:
                 self._finish(x)
             yield remark
@@ -103,7 +102,7 @@ class _Run:
         for _ in range(N_FINISH):
             before = self.best.primal
             x, _ = self._improve(x, WIDTHS[-1] / np.sqrt(len(self.problem.Y)))
-            if before - self.best.primal < ENOUGH * self._limit:
+            if before - self.best.primal < ENOUGH * self.best.limit:
                 break
 
     def _improve(self, x: Measure, width: float) -> tuple[Measure, torch.Tensor]:
@@ -161,7 +160,7 @@ class _Run:
         problem, best = self.problem, self.best
 
         def refuted(dual_norm: float) -> bool:
-            return best.primal - problem.dual(best.V, dual_norm) > self._limit
+            return best.primal - problem.dual(best.V, dual_norm) > self.best.limit
 
         V = self.model.tensor(best.V)
         around = join(self._best_neurons(), self.cuts)

@@ -197,15 +197,15 @@ class _InteriorPoint:
             A = A.flatten(0, 1)
             K.addmm_(A.T, A)
         factor, failed = torch.linalg.cholesky_ex(K)
-        return None if failed else _System(scaling, L, gradient, root, factor)
+        outside = self._values(self.x[:, 1:]) - self.z
+        return None if failed else _System(scaling, L, gradient, root, factor, outside)
 
     def _solve(
         self, system: _System, d: Tensor, d_rows: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Newton step dx, dy, dz, du, db towards complementarities d (norms) and d_rows (rows)."""
         z, u, M, root = self.z, self.u, self.M, system.root
-        outside = self._values(self.x[:, 1:]) - z
-        residual = self.y[:, 1:] + (M * (u + (d_rows - u * outside) / z)) @ self.Q
+        residual = self.y[:, 1:] + (M * (u + (d_rows - u * system.outside) / z)) @ self.Q
         residual += system.scaling.force(d) - self._adjoint(system.gradient)
         ds = _solve_blocks(system.L, residual)
         # In the outputs: f = R^2 (A ds + 1 db), with 1^T (gradient + f) = 0 where b is free.
@@ -217,19 +217,20 @@ class _InteriorPoint:
             f = f + db * ones
         ds = ds - _solve_blocks(system.L, self._adjoint(f))
         dx, dy = system.scaling.steps(d, ds)
-        dz = self._values(ds) + outside
+        dz = self._values(ds) + system.outside
         return dx, dy, dz, (d_rows - u * dz) / z, db
 
 
 @dataclass(frozen=True, eq=False)
 class _System:
-    """What the two steps of a round share: scaling, factors of B_j and of K, loss derivatives."""
+    """What the two steps of a round share: scaling, factors of B_j and K, derivatives, residual."""
 
     scaling: Scaling
     L: Tensor
     gradient: Tensor
     root: Tensor
     factor: Tensor
+    outside: Tensor
 
     def solve(self, v: Tensor) -> Tensor:
         """K^{-1} v."""

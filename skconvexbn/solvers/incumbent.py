@@ -23,6 +23,7 @@ class Incumbent:
         self.H, self.G, self.b = np.zeros((q, 0)), np.zeros((0, C)), problem.zero_intercept
         self.gates: np.ndarray | None = None
         self.primal = problem.zero_loss
+        self.limit = options.tol * problem.zero_loss
         self.V, self.dual_norm, self.dual = np.zeros_like(problem.Y), 0.0, -np.inf
         self.n_iter = 0
 
@@ -34,7 +35,7 @@ class Incumbent:
     @property
     def closed(self) -> bool:
         """Whether the gap is at most tol."""
-        return self.primal - self.dual <= self.options.tol * self.problem.zero_loss
+        return self.primal - self.dual <= self.limit
 
     @property
     def seconds(self) -> float:
