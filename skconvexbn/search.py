@@ -1,6 +1,7 @@
 """The dual oracle max_{||h|| <= 1} ||V^T relu(Q h)|| by batched search (theory.md 4).
 
-Many starts climb at once in float32, two matrix products a step; values are float64. A search
+Many starts climb at once in float32, two matrix products a step; values are float64. Masks are
+made in place as numbers: a broadcast torch.where on the CPU costs ten products. A search
 gives a lower bound on the maximum: certificates that rest on it say so.
 """
 
@@ -69,7 +70,7 @@ def join(*parts: Maxima) -> Maxima:
 
 def normalise(H: Tensor, dim: int = 0) -> Tensor:
     """H with slices along dim of unit norm."""
-    return H / H.norm(dim=dim, keepdim=True).clamp_min(1e-30)
+    return H / H.square().sum(dim=dim, keepdim=True).sqrt_().clamp_min_(1e-30)
 
 
 class Search:
@@ -291,11 +292,10 @@ def _climb_signed(
     rows with u < 0 keep a multiplier in [u, 0]: exact at the kinks where maxima lie.
     """
     best, best_value = H, torch.full_like(eta, -torch.inf)
-    zero = torch.zeros((), dtype=Q.dtype, device=Q.device)
+    Qu = Q * u
     decay = (final / eta) ** (1 / max(steps - 1, 1))
     for t in range(steps + 1):
-        Z = Q @ H
-        G = Q.T @ torch.where(Z > 0, u, zero)
+        G = Qu.T @ (Q @ H).gt_(0.0)
         value = (G * H).sum(dim=0)
         better = value > best_value
         best, best_value = torch.where(better, H, best), torch.where(better, value, best_value)
@@ -307,11 +307,11 @@ def _climb_signed(
     positive, negative = u[:n_positive], u[n_positive:]
     H = best * best_value
     Z = Q @ H
-    M = torch.where(Z > 0, u, zero)
+    M = torch.gt(Z, 0.0, out=torch.empty_like(Z)).mul_(u)
     lower = negative.expand(-1, H.shape[1])
     for t in range(dc):
         kappa = 20.0 * 0.2 ** (t / max(dc - 1, 1))
-        M[:n_positive] = torch.where(Z[:n_positive] > 0, positive, zero)
+        torch.gt(Z[:n_positive], 0.0, out=M[:n_positive]).mul_(positive)
         M[n_positive:].sub_(Z[n_positive:], alpha=kappa).clamp_max_(0.0)
         torch.maximum(M[n_positive:], lower, out=M[n_positive:])
         H = Q.T @ M
@@ -334,7 +334,7 @@ def _climb_vector(Q: Tensor, V: Tensor, H: Tensor, eta: Tensor, steps: int, fina
         better = value > best_value
         best, best_value = torch.where(better, H, best), torch.where(better, value, best_value)
         if t < steps:
-            G = Q.T @ ((V @ normalise(T)) * (R > 0))
+            G = Q.T @ (V @ normalise(T)).mul_(R.sign_())
             H = normalise(H + eta * normalise(G))
             eta = eta * decay
     return best

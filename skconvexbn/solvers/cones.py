@@ -169,7 +169,8 @@ class _InteriorPoint:
         """The largest step that stays in all cones."""
         lengths = [longest_in_cone(self.x, dx), longest_in_cone(self.y, dy)]
         for a, d in ((self.z, dz), (self.u, du)):
-            lengths.append(float(torch.where(d < 0, -a / d, torch.inf).min()))
+            fastest = float((-d / a).max())
+            lengths.append(1 / fastest if fastest > 0 else torch.inf)
         return min(lengths)
 
     def _system(self) -> _System | None:
