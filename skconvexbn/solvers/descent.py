@@ -9,10 +9,11 @@ where psi(z) = (z + sqrt(z^2 + mu^2 ||h||^2)) / 2 has the smoothing width mu.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from scipy.linalg.lapack import dtrtrs
 from torch import Tensor
 
 from .measure import Measure, Model
@@ -45,7 +46,7 @@ def _value_and_gradient(
     beta = model.problem.beta
     value = beta / 2 * float(H.square().sum() + G.square().sum())
     slope_H, slope_G, slope_b = beta * H, beta * G, torch.zeros_like(b)
-    width = (mu * H.norm(dim=0)).square()
+    width = mu**2 * H.square().sum(dim=0)
     for rows in model.blocks(H.shape[1]):
         Q = model.Q[rows]
         Z = Q @ H
@@ -64,9 +65,9 @@ def _lbfgs(
 ) -> Tensor:
     """L-BFGS with backtracking; vectors stay on their device (and away from BLAS threads)."""
     value, gradient = value_and_gradient(p)
-    memory: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=MEMORY)
+    memory = _Pairs(p)
     for _ in range(n_steps):
-        direction = -_inverse_hessian(memory, gradient)
+        direction = -memory.inverse_hessian(gradient)
         slope = float(direction @ gradient)
         if not slope < 0:
             break
@@ -80,23 +81,50 @@ def _lbfgs(
         else:  # a kink, or the resolution of float64
             break
         s, y = trial - p, trial_gradient - gradient
-        curvature = float(s @ y)
-        if curvature > 1e-10 * float(y.norm() * s.norm()):
-            memory.append((s, y, curvature))
+        if float(s @ y) > 1e-10 * float(y.norm() * s.norm()):
+            memory.append(s, y)
         p, value, gradient = trial, trial_value, trial_gradient
     return p
 
 
-def _inverse_hessian(memory: deque[tuple[Tensor, Tensor, float]], gradient: Tensor) -> Tensor:
-    """The approximate inverse Hessian times the gradient (two-loop recursion)."""
-    r = gradient.clone()
-    alphas = []
-    for s, y, curvature in reversed(memory):
-        alphas.append(float(s @ r) / curvature)
-        r -= alphas[-1] * y
-    if memory:
-        _, y, curvature = memory[-1]
-        r *= curvature / float(y @ y)
-    for (s, y, curvature), alpha in zip(memory, reversed(alphas), strict=True):
-        r += (alpha - float(y @ r) / curvature) * s
-    return r
+class _Pairs:
+    """The last steps s and gradient changes y, and the approximate inverse Hessian they imply.
+
+    Two products with all of them in place of a recursion over one after the other (Byrd, Nocedal
+    and Schnabel 1994, theorem 2.2).
+    """
+
+    def __init__(self, p: Tensor) -> None:
+        self._pairs = p.new_zeros(2 * MEMORY, len(p))  # S^T, then Y^T
+        self._SY, self._YY = np.zeros((2, MEMORY, MEMORY))
+        self._order: list[int] = []  # of the rows, oldest first
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def append(self, s: Tensor, y: Tensor) -> None:
+        """Add a pair in place of the oldest."""
+        new = len(self) if len(self) < MEMORY else self._order.pop(0)
+        self._order.append(new)
+        self._pairs[new], self._pairs[MEMORY + new] = s, y
+        self._SY[:, new], self._YY[:, new] = self._products(y)
+        self._YY[new] = self._YY[:, new]
+
+    def inverse_hessian(self, gradient: Tensor) -> Tensor:
+        """The approximate inverse Hessian times the gradient."""
+        if not self._order:
+            return gradient.clone()
+        order = np.array(self._order)
+        square = np.ix_(order, order)
+        R, YY = np.triu(self._SY[square]), self._YY[square]
+        Sg, Yg = self._products(gradient)[:, order]
+        scale = R[-1, -1] / YY[-1, -1]
+        p = dtrtrs(R, Sg)[0]
+        coefs = np.zeros((2, MEMORY))
+        coefs[0, order] = dtrtrs(R, R.diagonal() * p + scale * (YY @ p - Yg), trans=1)[0]
+        coefs[1, order] = -scale * p
+        return scale * gradient + torch.as_tensor(coefs.ravel()).to(gradient) @ self._pairs
+
+    def _products(self, v: Tensor) -> np.ndarray:
+        """S^T v and Y^T v, shape (2, MEMORY)."""
+        return (self._pairs @ v).cpu().numpy().reshape(2, MEMORY)
