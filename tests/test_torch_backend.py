@@ -15,12 +15,11 @@ from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skconvexbn.oracle import in_arrangements
 from skconvexbn.problem import Options, Problem
 from skconvexbn.search import Maxima, Search, normalise
-from skconvexbn.solvers import adaptive, get_solver
+from skconvexbn.solvers import adaptive, descent, get_solver, nonnegative
 from skconvexbn.solvers import torch as backend
 from skconvexbn.solvers.adaptive import solve_adaptive
 from skconvexbn.solvers.descent import _value_and_gradient, descend
 from skconvexbn.solvers.measure import Measure, Model, best_masses
-from skconvexbn.solvers.nonnegative import nonnegative_qp
 from skconvexbn.whitening import Whitening
 
 CPU = torch.device("cpu")
@@ -64,20 +63,45 @@ def test_root_factors_the_hessian_and_the_gradient(kind):
     np.testing.assert_allclose(np.einsum("nab,nb->na", S, u), -gradient, atol=1e-8)
 
 
+@pytest.mark.parametrize("pivots", [300, 0], ids=["active set", "interior point"])
 @pytest.mark.parametrize("seed", range(5))
-def test_nonnegative_qp_equals_nnls(seed):
+def test_nonnegative_qp_equals_nnls(seed, pivots, monkeypatch):
+    monkeypatch.setattr(nonnegative, "MAX_PIVOTS", pivots)
     rng = np.random.default_rng(seed)
     A, y = rng.standard_normal((60, 25)), rng.standard_normal(60)
     A[:, 20:] = A[:, :5]  # singular: any split of the mass of equal columns is optimal
-    c = nonnegative_qp(torch.as_tensor(A.T @ A), torch.as_tensor(A.T @ y), 1e-10).numpy()
+    start = rng.uniform(size=25) * rng.integers(0, 2, 25)
+    M, a, start = (torch.as_tensor(v) for v in (A.T @ A, A.T @ y, start))
+    c = nonnegative.nonnegative_qp(M, a, 1e-10, start).numpy()
     expected = nnls(A, y)[0]
     assert (c >= 0).all()
     np.testing.assert_allclose(A @ c, A @ expected, atol=1e-7)
 
 
 def test_nonnegative_qp_of_nothing_to_gain_is_zero():
-    M = torch.eye(3, dtype=torch.float64)
-    assert not nonnegative_qp(M, -torch.ones(3, dtype=torch.float64), 1e-9).any()
+    M, ones = torch.eye(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
+    assert not nonnegative.nonnegative_qp(M, -ones, 1e-9, ones).any()
+
+
+@pytest.mark.parametrize("n_pairs", [0, 1, 5, 2 * descent.MEMORY + 3])
+def test_inverse_hessian_is_that_of_the_bfgs_updates(n_pairs):
+    rng = np.random.default_rng(n_pairs)
+    root = rng.standard_normal((6, 6))
+    pairs, expected, kept = descent._Pairs(torch.zeros(6, dtype=torch.float64)), np.eye(6), []
+    for _ in range(n_pairs):
+        s = rng.standard_normal(6)
+        y = root @ (root.T @ s) + s
+        pairs.append(torch.as_tensor(s), torch.as_tensor(y))
+        kept = [*kept, (s, y)][-descent.MEMORY :]
+    for k, (s, y) in enumerate(kept):
+        if k == 0:
+            last_s, last_y = kept[-1]
+            expected = np.eye(6) * (last_s @ last_y) / (last_y @ last_y)
+        left = np.eye(6) - np.outer(s, y) / (s @ y)
+        expected = left @ expected @ left.T + np.outer(s, s) / (s @ y)
+    v = rng.standard_normal(6)
+    found = pairs.inverse_hessian(torch.as_tensor(v)).numpy()
+    np.testing.assert_allclose(found, expected @ v, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -152,18 +152,19 @@ def best_masses(model: Model, x: Measure, tol: float) -> tuple[Measure, Tensor]:
 def _newton_masses(model: Model, x: Measure, F: Tensor, tol: float) -> tuple[Tensor, Tensor]:
     """Minimise the quadratic model of the loss at F plus beta sum(c), over c >= 0 and b."""
     k, problem = len(x), model.problem
+    tol = tol * problem.beta
     gram = x.c.new_zeros((k + len(x.b) + 1,) * 2)
     for rows in model.blocks(k):
         X = _columns(model, x, F[rows], rows)
         gram += X.T @ X
     if not problem.fit_intercept:
-        return nonnegative_qp(gram[:k, :k], gram[:k, -1] - problem.beta, tol * problem.beta), x.b
+        return nonnegative_qp(gram[:k, :k], gram[:k, -1] - problem.beta, tol, x.c), x.b
     # b is free: eliminated by its normal equations (singular for multinomial log loss).
     inverse = torch.linalg.pinv(gram[k:-1, k:-1], rtol=1e-12, hermitian=True)
     across = inverse @ gram[k:-1, :k]
     M = gram[:k, :k] - gram[:k, k:-1] @ across
     a = gram[:k, -1] - across.T @ gram[k:-1, -1]
-    c = nonnegative_qp(M, a - problem.beta, tol * problem.beta)
+    c = nonnegative_qp(M, a - problem.beta, tol, x.c)
     return c, inverse @ gram[k:-1, -1] - across @ c
 
 
