@@ -328,7 +328,7 @@ class ConvexBNBase(BaseEstimator):
             variance 1 over the training rows, weighted as in fit, whatever the shrinkage. Rows of
             equal weight, as one batch in training mode, so give the same outputs.
         dtype : torch.dtype or None, default=None
-            Type of the parameters; None is `torch.float64`.
+            Floating-point type of the parameters; None is `torch.float64`.
 
         Returns
         -------
@@ -341,6 +341,8 @@ class ConvexBNBase(BaseEstimator):
         ------
         ValueError
             If there are gates, ``activation="gated_relu"``.
+        TypeError
+            If dtype is not a floating-point type of torch.
 
         Examples
         --------

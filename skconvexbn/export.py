@@ -73,7 +73,7 @@ def to_torch(network: Network, folded: bool, dtype: torch.dtype | None) -> torch
             "1.num_batches_tracked": np.array(1),  # the training rows
         }
     state |= {f"{len(layers) + 1}.weight": network.G.T, f"{len(layers) + 1}.bias": network.b}
-    exported = torch.nn.Sequential(*layers, torch.nn.ReLU(), head).to(dtype or torch.float64)
+    exported = torch.nn.Sequential(*layers, torch.nn.ReLU(), head).to(dtype=dtype or torch.float64)
     exported.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
     return exported.eval()
 

@@ -147,6 +147,12 @@ def test_torch_exports_draw_nothing_share_nothing_and_learn(folded):
     np.testing.assert_array_equal(raw(model, X_NEW), before)
 
 
+@pytest.mark.parametrize("dtype", ["float32", torch.int64])
+def test_torch_has_floating_point_types(dtype):
+    with pytest.raises(TypeError):
+        fitted("one output")[-1].to_torch(dtype=dtype)
+
+
 def test_a_neuron_that_is_constant_on_a_batch_stays_finite():
     network = fitted("one output")[-1].to_torch(folded=False, dtype=torch.float32).train()
     network(torch.ones(3, 2)).sum().backward()
