@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -19,12 +19,16 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from .arrangements import Arrangements, enumerate_all, sample
 from .data import DistinctRows
+from .export import to_torch
 from .losses import Loss, SquaredError
 from .network import Network, simplify
 from .oracle import multi_start
 from .problem import Certificate, Options, Problem
 from .solvers import BACKENDS, choose_backend, get_solver
 from .whitening import Basis, Whitening
+
+if TYPE_CHECKING:
+    import torch
 
 # Starts of the oracle behind beta="auto".
 N_STARTS = 300
@@ -309,6 +313,51 @@ class ConvexBNBase(BaseEstimator):
             V, c = network.gates
             self.gates_ = [V, c - network.mean @ V]
         self.n_neurons_ = network.W.shape[1]
+
+    def to_torch(
+        self, *, folded: bool = True, dtype: torch.dtype | None = None
+    ) -> torch.nn.Sequential:
+        """Network of PyTorch with the same outputs, in evaluation mode.
+
+        Parameters
+        ----------
+        folded : bool, default=True
+            Whether batch normalisation is folded into the first layer: Linear, ReLU, Linear, the
+            fewest operations, and the same in both of torch's modes. False is Linear, BatchNorm1d,
+            ReLU, Linear, to train on: before normalisation, neurons have mean ``running_mean`` and
+            variance 1 over the training rows, weighted as in fit, whatever the shrinkage. Rows of
+            equal weight, as one batch in training mode, so give the same outputs.
+        dtype : torch.dtype or None, default=None
+            Floating-point type of the parameters; None is `torch.float64`.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            Maps (n_samples, n_features) to (n_samples, n_outputs): the predictions of a regressor,
+            the decision function of a classifier (logits with log loss; one column for two
+            classes). A network without neurons gets one of weight 0.
+
+        Raises
+        ------
+        ValueError
+            If there are gates, ``activation="gated_relu"``.
+        TypeError
+            If dtype is not a floating-point type of torch.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sklearn.datasets import load_diabetes
+        >>> from skconvexbn import ConvexBNRegressor
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> model = ConvexBNRegressor(rank=1).fit(X[:100], y[:100])
+        >>> with torch.no_grad():
+        ...     F = model.to_torch()(torch.tensor(X))
+        >>> bool(abs(F.numpy()[:, 0] - model.predict(X)).max() < 1e-8)
+        True
+        """
+        check_is_fitted(self)
+        return to_torch(self._network, folded, dtype)
 
     def _network_output(self, X: Any) -> np.ndarray:
         """Output (n, C) of the fitted network."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax
@@ -10,10 +10,15 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
 
 from .base import ConvexBNBase
 from .data import DistinctRows
+from .export import to_mlp
 from .losses import BinaryLogLoss, Loss, MultinomialLogLoss, SquaredError
+
+if TYPE_CHECKING:
+    from sklearn.neural_network import MLPClassifier
 
 
 class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
@@ -378,3 +383,37 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         if F.ndim == 1:
             return np.stack([log_expit(-F), log_expit(F)], axis=1)
         return log_softmax(F, axis=1)
+
+    def to_sklearn_mlp(self) -> MLPClassifier:
+        """Multilayer perceptron of scikit-learn with the same predictions and probabilities.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier
+            With one hidden layer of ``n_neurons_``, or of one neuron of weight 0 if there are none.
+            Its own solver has taken no steps (``n_iter_`` 0, ``loss_`` NaN); its `partial_fit` goes
+            on from here.
+
+        Raises
+        ------
+        ValueError
+            If there are gates, ``activation="gated_relu"``, or with ``loss="squared_error"``:
+            the probabilities of `MLPClassifier` are logistic, hence others.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skconvexbn import ConvexBNClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = ConvexBNClassifier(random_state=0).fit(X, y)
+        >>> mlp = model.to_sklearn_mlp()
+        >>> bool(abs(mlp.predict_proba(X) - model.predict_proba(X)).max() < 1e-8)
+        True
+        """
+        check_is_fitted(self)
+        if self.loss != "log_loss":
+            raise ValueError(
+                f"MLPClassifier has logistic probabilities, not those of loss={self.loss!r}; use "
+                "loss='log_loss', to_torch() for the outputs, or skl2onnx with skconvexbn.onnx."
+            )
+        return to_mlp(self._network, getattr(self, "feature_names_in_", None), self.classes_)

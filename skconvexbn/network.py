@@ -32,6 +32,8 @@ class Network:
     directions : ndarray of shape (d, m)
         The paper's w_j, of norm 1 in the denominator of theory.md 7 (for batch normalisation
         ||X_c w_j|| = 1).
+    deviations : ndarray of shape (m,)
+        Standard deviations of X_c w_j over the training rows: 1 / sqrt(n) without shrinkage.
     gates : ndarrays of shapes (d, m), (m,), or None
         V and c of fixed gates 1[(x - mean) V + c >= 0] in place of the ReLU: the gated relaxation.
     """
@@ -44,6 +46,7 @@ class Network:
     gamma: np.ndarray
     alpha: np.ndarray
     directions: np.ndarray
+    deviations: np.ndarray
     gates: tuple[np.ndarray, np.ndarray] | None = None
 
     @classmethod
@@ -58,16 +61,17 @@ class Network:
         """Network of unit directions H (q, m), output weights G (m, C) and gates (q, m) if any."""
         gamma = np.linalg.norm(H[:-1], axis=0)
         W = basis.weights @ H[:-1]
-        directions = W / np.where(gamma > 0, gamma, 1.0)
-        if basis.rank:  # a neuron that is a pure bias may have any direction
-            directions[:, gamma == 0] = basis.weights[:, :1]
+        unit = H[:-1] / np.where(gamma > 0, gamma, 1.0)
+        unit[:1, gamma == 0] = 1.0  # a neuron that is a pure bias may have any direction
+        directions = basis.weights @ unit
+        deviations = np.linalg.norm(basis.deviations[:, None] * unit, axis=0)
         c = basis.bias * H[-1]
         alpha = basis.bias_scale * H[-1]
         mean = basis.whitening.mean
         if gates is None:
-            return cls(mean, W, c, G, b, gamma, alpha, directions)
+            return cls(mean, W, c, G, b, gamma, alpha, directions, deviations)
         fixed = basis.weights @ gates[:-1], basis.bias * gates[-1]
-        return cls(mean, W, c, G, b, gamma, alpha, directions, fixed)
+        return cls(mean, W, c, G, b, gamma, alpha, directions, deviations, fixed)
 
     @classmethod
     def average(cls, networks: Sequence[Network], shares: Sequence[float]) -> Network:
@@ -91,6 +95,7 @@ class Network:
             gamma=joined("gamma", 0),
             alpha=joined("alpha", 0),
             directions=joined("directions", 1),
+            deviations=joined("deviations", 0),
             gates=(np.concatenate(V, axis=1), np.concatenate(c)) if gates else None,
         )
 

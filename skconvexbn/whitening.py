@@ -119,12 +119,19 @@ class Basis:
     @property
     def weights(self) -> np.ndarray:
         """Map (d, k) from centred rows in the units of X to the first k columns of Q."""
+        V, scale = self.whitening.V[:, : self.rank], self.whitening.scale
+        return V / self._denominator / scale[:, None]
+
+    @property
+    def deviations(self) -> np.ndarray:
+        """Standard deviations (k,) over the training rows of the first k columns of Q."""
+        return self.singular_values / self._denominator / np.sqrt(self.whitening.weight)
+
+    @property
+    def _denominator(self) -> np.ndarray:
         s, a = self.singular_values, self.shrinkage
-        if self.rank == 0:
-            return np.zeros((len(self.whitening.mean), 0))
-        m = s[0] ** 2 * np.mean(np.square(s / s[0]))
-        denominator = np.sqrt((1 - a) * np.square(s) + a * m)
-        return self.whitening.V[:, : self.rank] / denominator / self.whitening.scale[:, None]
+        m = s[0] ** 2 * np.mean(np.square(s / s[0])) if self.rank else 0.0
+        return np.sqrt((1 - a) * np.square(s) + a * m)
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         """q(x) for the rows of X, shape (n, k + 1)."""

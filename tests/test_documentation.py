@@ -16,6 +16,8 @@ PUBLIC = [
     "skconvexbn.convex_bn_path",
     "skconvexbn.ConvexBNRegressorCV.fit",
     "skconvexbn.ConvexBNRegressorCV.get_metadata_routing",
+    "skconvexbn.ConvexBNRegressor.to_torch",
+    *(f"skconvexbn.ConvexBN{name}.to_sklearn_mlp" for name in ("Regressor", "Classifier")),
     *(f"skconvexbn.ConvexBNRegressor.{name}" for name in ("fit", "predict")),
     *(
         f"skconvexbn.ConvexBNClassifier.{name}"
