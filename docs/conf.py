@@ -1,7 +1,6 @@
 """Configuration of the site: ``python -m sphinx -W --keep-going -b html docs docs/_build/html``."""
 
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -13,6 +12,7 @@ import skconvexbn
 
 HERE = Path(__file__).parent
 BUILD = HERE / "_build"
+MODULES = {path.stem for path in Path(skconvexbn.__file__).parent.glob("*.py")} | {"solvers"}
 
 project = "skconvexbn"
 author = "The skconvexbn developers"
@@ -108,31 +108,27 @@ class LinkCode(SphinxPostTransform):
 
     def run(self) -> None:
         """Replace the literals of one page."""
-        objects = self.env.domains["py"].objects
         for literal in list(self.document.findall(nodes.literal)):
-            if isinstance(literal.parent, nodes.reference | nodes.title):
-                continue
-            name = target = literal.astext().removesuffix("()").removeprefix("skconvexbn.")
-            while target and f"skconvexbn.{target}" not in objects:
-                if not find_spec_quietly(f"skconvexbn.{name.split('.')[0]}"):
-                    break
-                target = target.rpartition(".")[0]  # a private name: its module
-            entry = objects.get(f"skconvexbn.{target}")
-            if entry is None or entry.docname == self.env.docname:
+            name = literal.astext().removesuffix("()").removeprefix("skconvexbn.")
+            entry = self.find(name)
+            inside = isinstance(literal.parent, nodes.reference | nodes.title)
+            if inside or entry is None or entry.docname == self.env.docname:
                 continue
             link = make_refnode(
                 self.app.builder, self.env.docname, entry.docname, entry.node_id, literal.copy()
             )
-            link[0].extend(literal.children)
             literal.replace_self(link)
 
-
-def find_spec_quietly(module: str) -> bool:
-    """Whether a module of this name exists."""
-    try:
-        return find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
+    def find(self, name: str):
+        """The object, its public name, or the module of a private one."""
+        objects = self.env.domains["py"].objects
+        parts = name.split(".")
+        candidates = [name, ".".join(parts[1:])]
+        if parts[0] in MODULES:
+            candidates += [".".join(parts[:k]) for k in range(len(parts) - 1, 0, -1)]
+        return next(
+            (objects[f"skconvexbn.{c}"] for c in candidates if f"skconvexbn.{c}" in objects), None
+        )
 
 
 def public_name(app, env, node, contnode):

@@ -8,8 +8,8 @@ The columns of ``coefs_[0]`` are weights of pixels. Trained on digits they can b
 # %%
 # A fit to 600 digits
 # -------------------
-# Without scaling the pixels and with ``shrinkage=1`` the weights are smooth enough to be seen; batch
-# normalisation alone (``shrinkage=0``) weighs directions of little variance as much as others.
+# Without scaling the pixels and with ``shrinkage=1`` the weights are smooth enough to be seen;
+# batch normalisation alone (``shrinkage=0``) weighs small directions as much as large ones.
 
 import matplotlib.pyplot as plt
 import numpy as np
