@@ -84,6 +84,12 @@ def test_python_in_the_docs_runs(file, capsys):
         assert printed == output or not output
 
 
+def test_the_reference_has_every_public_name():
+    page = (ROOT / "docs" / "api.md").read_text()
+    for name in import_module("skconvexbn").__all__:
+        assert re.search(rf"^   {name}$", page, flags=re.M), name
+
+
 def test_troubleshooting_has_every_message():
     page = " ".join((ROOT / "docs" / "troubleshooting.md").read_text().split())
     page = page.replace("&lt;", "<").replace("&gt;", ">")

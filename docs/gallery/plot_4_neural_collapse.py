@@ -59,7 +59,7 @@ pictures = {
     "features, centred: a simplex": features - features.mean(axis=0),
 }
 for ax, (title, points) in zip(axes, pictures.items(), strict=True):
-    image = ax.imshow(cosine_similarity(points), vmin=-1, vmax=1, cmap="RdBu_r")
+    image = ax.imshow(cosine_similarity(points), vmin=-1, vmax=1, cmap="cividis")
     middle = np.arange(K) * PER_CLASS + (PER_CLASS - 1) / 2
     ax.set_xticks(middle, range(K))
     ax.set_yticks(middle, range(K))

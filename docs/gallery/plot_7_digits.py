@@ -45,7 +45,7 @@ order = np.argsort(-np.linalg.norm(model.coefs_[1], axis=1))[:20]
 figure, axes = plt.subplots(4, 5, figsize=(7.5, 6.8), layout="constrained")
 limit = np.abs(model.coefs_[0][:, order]).max()
 for ax, j in zip(axes.flat, order, strict=True):
-    image = ax.imshow(model.coefs_[0][:, j].reshape(8, 8), cmap="RdBu_r", vmin=-limit, vmax=limit)
+    image = ax.imshow(model.coefs_[0][:, j].reshape(8, 8), cmap="cividis", vmin=-limit, vmax=limit)
     ax.set_title(meaning(model.coefs_[1][j]), fontsize=9)
     ax.set(xticks=[], yticks=[])
 figure.colorbar(image, ax=axes, label="weight of a pixel", shrink=0.6)

@@ -69,13 +69,16 @@ points = np.stack([axis.ravel() for axis in XX], axis=1)
 for k, (name, models) in enumerate(boundaries.items()):
     ax = figure.add_subplot(grid[0, k])
     for label, marker in ((0, "o"), (1, "^")):
-        ax.scatter(*X2[y2 == label].T, s=14, marker=marker, color=f"C{label}", alpha=0.6)
+        ax.scatter(
+            *X2[y2 == label].T, s=14, marker=marker, color=f"C{label}", alpha=0.6, label=label
+        )
     probability = np.array([m.predict_proba(points)[:, 1] for m in models])
     for p in probability:
         ax.contour(*XX, p.reshape(XX[0].shape), levels=[0.5], colors="k", linewidths=0.9)
     at = np.argmax(probability.std(axis=0))
     ax.set_title(f"{name}, six seeds\nlargest spread of p: {probability.std(axis=0)[at]:.1e}")
     ax.set(xticks=[], yticks=[])
+    ax.legend(title="class", loc="upper right")
 ax = figure.add_subplot(grid[1, :])
 for (name, values), style in zip(spread.items(), ("--", "-"), strict=True):
     ax.ecdf(values, label=name, ls=style, lw=2)
