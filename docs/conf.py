@@ -47,6 +47,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "auto_gallery",
+    "within_subsection_order": "FileNameSortKey",
     "backreferences_dir": "generated/backreferences",
     "doc_module": "skconvexbn",
     "reference_url": {"skconvexbn": None},
@@ -115,7 +116,7 @@ class LinkCode(SphinxPostTransform):
             if inside or entry is None or entry.docname == self.env.docname:
                 continue
             link = make_refnode(
-                self.app.builder, self.env.docname, entry.docname, entry.node_id, literal.copy()
+                self.app.builder, self.env.docname, entry.docname, entry.node_id, literal.deepcopy()
             )
             literal.replace_self(link)
 
