@@ -122,7 +122,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         ``((X @ W1 + b1) * gate) @ W2 + b2``.
     mean_, scale_ : ndarray of shape (n_features,)
         Weighted mean and scale of the columns.
-    singular_values_ : ndarray of shape (rank_,)
+    singular_values_ : ndarray of shape (`rank_`,)
         Those kept, of the centred and scaled (and sqrt(weight) times) rows, descending.
     rank_ : int
         Number of directions kept.
@@ -152,7 +152,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         Whether the gap reached tol.
     n_features_in_ : int
         Number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had any (all strings).
 
     See Also

@@ -100,7 +100,7 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
         with ``average=True`` it is not one of the average.
     n_features_in_ : int
         Number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had any (all strings).
 
     See Also
@@ -232,7 +232,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
         with ``average=True`` it is not one of the average.
     n_features_in_ : int
         Number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had any (all strings).
 
     See Also

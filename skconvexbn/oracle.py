@@ -49,8 +49,8 @@ class Cuts:
 def project_onto_cone(A: np.ndarray, p: np.ndarray) -> np.ndarray:
     """Projection of p onto the cone {h : A h >= 0}, by its polar (Moreau): p + A^T lambda.
 
-    scipy's `nnls` is fast, but now and then returns multipliers that are not optimal (scipy issue
-    25389): its optimality is checked, and a slower method tried. The norm of the result is an
+    `scipy.optimize.nnls` is fast, but now and then returns multipliers that are not optimal (scipy
+    issue 25389): its optimality is checked, and a slower method tried. The norm of the result is an
     upper bound on the maximum over the cone whatever the multipliers, so the shorter is better.
     """
     found = [p]

@@ -1,5 +1,6 @@
-"""Docstrings follow numpydoc; the README's Python runs; the docs name code that exists."""
+"""Docstrings follow numpydoc; Python in the docs runs; code and messages they name exist."""
 
+import ast
 import re
 from importlib import import_module
 from pathlib import Path
@@ -62,12 +63,56 @@ def test_every_parameter_and_attribute_is_documented_with_its_default(name, para
             assert re.search(rf"\b{attribute}\b", doc), attribute
 
 
-@pytest.mark.parametrize("file", ["README.md", "docs/distributed.md"])
-def test_python_in_the_docs_runs(file):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / file).read_text(), flags=re.S)
+PAGES = [
+    "README.md",
+    *(
+        f"docs/{page}.md"
+        for page in ("distributed", "installation", "quick_start", "user_guide", "contributing")
+    ),
+]
+
+
+@pytest.mark.parametrize("file", PAGES)
+def test_python_in_the_docs_runs(file, capsys):
+    """Block after block in one namespace; a block of text right after one is its output."""
+    blocks = re.findall(
+        r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", (ROOT / file).read_text(), flags=re.S
+    )
     assert blocks
-    for block in blocks:
-        exec(compile(block, file, "exec"), {"__name__": "__main__"})
+    namespace = {"__name__": "__main__"}
+    for block, output in blocks:
+        exec(compile(block, file, "exec"), namespace)
+        printed = capsys.readouterr().out
+        assert printed == output or not output
+
+
+def test_the_reference_has_every_public_name():
+    page = (ROOT / "docs" / "api.md").read_text()
+    for name in import_module("skconvexbn").__all__:
+        assert re.search(rf"^   {name}$", page, flags=re.M), name
+
+
+def test_troubleshooting_has_every_message():
+    page = " ".join((ROOT / "docs" / "troubleshooting.md").read_text().split())
+    page = page.replace("&lt;", "<").replace("&gt;", ">")
+    checked = 0
+    for path in (ROOT / "skconvexbn").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            call = node.exc if isinstance(node, ast.Raise) else node
+            if not isinstance(call, ast.Call) or not call.args:
+                continue
+            if node is call and ast.unparse(call.func) != "warnings.warn":
+                continue
+            literals = [part.value for part in ast.walk(call.args[0]) if is_text(part)]
+            longest = max(literals, key=len).strip()
+            for piece in longest.split("; "):
+                assert piece in page, f"{path.name}: {piece}"
+            checked += 1
+    assert checked > 20
+
+
+def is_text(node):
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def test_theory_names_code_that_exists():
