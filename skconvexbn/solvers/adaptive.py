@@ -29,6 +29,8 @@ WARM_WIDTH = 0.02
 N_START, N_STEPS = 200, 60
 # Gaps, in units of the zero model's loss, from which on searches make more effort.
 EFFORTS = (1e-2, 2e-3)
+# Without certificates: fall of a descent's last steps, in units of the gap allowed, that ends it.
+PACE = 0.03
 # Descents after the gap is closed, and the fall in units of the gap allowed that ends them.
 N_FINISH, ENOUGH = 10, 0.01
 # Largest factor on the length of thorough searches, which every refutation raises by one.
@@ -108,7 +110,8 @@ class _Run:
     def _improve(self, x: Measure, width: float) -> tuple[Measure, torch.Tensor]:
         """Descend, weigh neurons and cuts: the neurons with mass, and the output."""
         if len(x):
-            x = descend(self.model, x, width, N_STEPS).without_copies()
+            enough = 0.0 if self.options.certify else PACE * self.best.limit
+            x = descend(self.model, x, width, N_STEPS, enough).without_copies()
         x, F = best_masses(self.model, x.with_columns(self.cuts), MASS_TOL)
         x = x.active()
         self.best.offer(*x.network)

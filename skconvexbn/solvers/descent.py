@@ -20,12 +20,14 @@ from .measure import Measure, Model
 
 # Pairs of steps and gradient changes that L-BFGS remembers.
 MEMORY = 20
+# Steps in which the objective must fall enough.
+PATIENCE = 10
 # Neurons of less than this fraction of the largest mass are dropped.
 NEGLIGIBLE = 1e-6
 
 
-def descend(model: Model, x: Measure, mu: float, n_steps: int) -> Measure:
-    """L-BFGS steps from x on the objective above."""
+def descend(model: Model, x: Measure, mu: float, n_steps: int, enough: float = 0.0) -> Measure:
+    """L-BFGS steps from x on the objective above, until PATIENCE of them gain less than enough."""
     (q, k), C = x.H.shape, x.G.shape[1]
 
     def split(p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -34,7 +36,7 @@ def descend(model: Model, x: Measure, mu: float, n_steps: int) -> Measure:
 
     size = x.c.sqrt()
     start = torch.cat([(x.H * size).reshape(-1), (size[:, None] * x.G).reshape(-1), x.b])
-    end = _lbfgs(lambda p: _value_and_gradient(model, mu, *split(p)), start, n_steps)
+    end = _lbfgs(lambda p: _value_and_gradient(model, mu, *split(p)), start, n_steps, enough)
     moved = Measure.of_weights(*split(end))
     return moved[moved.c > NEGLIGIBLE * moved.c.max()]
 
@@ -61,11 +63,14 @@ def _value_and_gradient(
 
 
 def _lbfgs(
-    value_and_gradient: Callable[[Tensor], tuple[float, Tensor]], p: Tensor, n_steps: int
+    value_and_gradient: Callable[[Tensor], tuple[float, Tensor]],
+    p: Tensor,
+    n_steps: int,
+    enough: float,
 ) -> Tensor:
     """L-BFGS with backtracking; vectors stay on their device (and away from BLAS threads)."""
     value, gradient = value_and_gradient(p)
-    memory = _Pairs(p)
+    memory, values = _Pairs(p), [value]
     for _ in range(n_steps):
         direction = -memory.inverse_hessian(gradient)
         slope = float(direction @ gradient)
@@ -84,6 +89,9 @@ def _lbfgs(
         if float(s @ y) > 1e-10 * float(y.norm() * s.norm()):
             memory.append(s, y)
         p, value, gradient = trial, trial_value, trial_gradient
+        values.append(value)
+        if len(values) > PATIENCE and values[-1 - PATIENCE] - value < enough:
+            break
     return p
 
 
