@@ -114,7 +114,7 @@ def main(folder=None, n_starts="10", epochs="2000"):
                 }
             )
             print(table(rows[-1:]).splitlines()[-1], flush=True)
-    save("plain_training", rows)
+            save("plain_training", rows)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,185 @@
+"""The methods that accuracy.py compares: functions (X, y, seed) -> {name: predict}.
+
+Every method gets the same raw training rows; rivals standardise them first. Grids are searched by
+five folds, as ours are. A method may return several predictors that share the work of one fit.
+"""
+
+import logging
+from functools import partial
+
+import numpy as np
+from bn_network import predict as network_output
+from bn_network import train
+from rivals import make_problem
+from sklearn.base import clone
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegressionCV, RidgeCV
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, SVR
+
+from skconvexbn import (
+    ConvexBNClassifier,
+    ConvexBNClassifierCV,
+    ConvexBNRegressor,
+    ConvexBNRegressorCV,
+)
+
+OURS, CV, AVERAGE = "ours, default", "ours, CV", "ours, CV average"
+FACTORS = (0.25, 0.5, 2.0, 4.0)  # of beta="auto"
+GATES, LAMBDAS = 100, (1e-4, 1e-3, 1e-2)  # pyscnn
+
+
+def ours(X, y, seed):
+    make = ConvexBNClassifier if y.dtype.kind == "i" else ConvexBNRegressor
+    return {OURS: make(random_state=seed).fit(X, y).predict}
+
+
+def other_betas(X, y, seed):
+    """The default at multiples of its beta; not rivals, but candidates for the rule."""
+    make = ConvexBNClassifier if y.dtype.kind == "i" else ConvexBNRegressor
+    auto = make(random_state=seed, max_iter=1).fit(X, y).beta_
+    return {
+        f"ours, {f:g} beta": make(beta=f * auto, random_state=seed).fit(X, y).predict
+        for f in FACTORS
+    }
+
+
+def ours_cv(X, y, seed):
+    """One search, and from its scores: the best, their average, the best without shrinkage."""
+    classes = y.dtype.kind == "i"
+    make = ConvexBNClassifierCV if classes else ConvexBNRegressorCV
+    plain = ConvexBNClassifier if classes else ConvexBNRegressor
+    search = make(average=True, random_state=seed).fit(X, y)
+    results = search.cv_results_
+    scores = dict(enumerate(results["mean_test_score"]))
+    batch = {k: v for k, v in scores.items() if results["params"][k]["shrinkage"] == 0}
+    best, best_batch = (max(part, key=part.get) for part in (scores, batch))
+    refits = {
+        name: plain(**results["params"][k], random_state=seed).fit(X, y)
+        for name, k in {CV: best, "ours, CV, shrinkage 0": best_batch}.items()
+    }
+    return {AVERAGE: search.predict, **{name: m.predict for name, m in refits.items()}}
+
+
+def fitted(name, model, X, y, seed):
+    """One of scikit-learn's."""
+    model = clone(model)
+    if "random_state" in model.get_params():
+        model.set_params(random_state=seed)
+    return {name: make_pipeline(StandardScaler(), model).fit(X, y).predict}
+
+
+def searched(name, model, grid, X, y, seed):
+    """One of scikit-learn's, with its parameters searched on a grid."""
+    if "random_state" in model.get_params():
+        model = clone(model).set_params(random_state=seed)
+    return fitted(name, GridSearchCV(model, grid), X, y, seed)
+
+
+def adamw(X, y, seed):
+    """A batch-normalised network of 200 neurons trained by AdamW for 300 epochs."""
+    scaler = StandardScaler().fit(X)
+    mean, deviation = (y.mean(), y.std()) if y.dtype.kind == "f" else (0, 1)
+    problem = make_problem(scaler.transform(X), (y - mean) / deviation, 0.0)
+    if y.dtype.kind == "i":
+        problem = make_problem(scaler.transform(X), y, 0.0)
+    options = {"epochs": 300, "batch": 64, "penalised": False, "decay": 0.01, "seed": seed}
+    net = train(problem, scaler.transform(X), **options)
+
+    def predict(X):
+        F = network_output(net, scaler.transform(X))
+        if y.dtype.kind == "f":
+            return mean + deviation * F[:, 0]
+        return F.argmax(axis=1) if F.shape[1] > 1 else (F[:, 0] > 0).astype(int)
+
+    return {"AdamW": predict}
+
+
+def pyscnn(X, y, seed):
+    """Gated and ReLU networks of pyscnn 0.0.10; lambda by the gated one on a fifth of the rows."""
+    from scnn.activations import sample_gate_vectors
+    from scnn.metrics import Metrics
+    from scnn.models import ConvexGatedReLU, ConvexReLU
+    from scnn.optimize import optimize_model
+    from scnn.regularizers import NeuronGL1
+    from scnn.solvers import AL, RFISTA
+
+    scaler = StandardScaler().fit(X)
+
+    def rows(X):
+        return np.column_stack([scaler.transform(X), np.ones(len(X))])
+
+    mean, deviation = (y.mean(), y.std()) if y.dtype.kind == "f" else (0.0, 1.0)
+    Y = ((y - mean) / deviation)[:, None] if y.dtype.kind == "f" else np.eye(y.max() + 1)[y]
+    gates = sample_gate_vectors(seed, X.shape[1] + 1, GATES)
+
+    def fit(X, Y, lam, gated):
+        make = ConvexGatedReLU if gated else ConvexReLU
+        model = make(gates.copy(), c=Y.shape[1])
+        solver = RFISTA(model, 1_000) if gated else AL(model, 500, 500)
+        data = (rows(X).astype("float32"), Y.astype("float32"))
+        model, _ = optimize_model(model, solver, Metrics(), *data, regularizer=NeuronGL1(lam))
+        logging.getLogger().setLevel(logging.WARNING)
+        return lambda X: model(rows(X).astype("float32"))
+
+    X_fit, X_held, Y_fit, Y_held = train_test_split(X, Y, test_size=0.2, random_state=seed)
+    errors = [np.square(fit(X_fit, Y_fit, lam, True)(X_held) - Y_held).mean() for lam in LAMBDAS]
+    lam = LAMBDAS[int(np.argmin(errors))]
+
+    def predictor(output):
+        if y.dtype.kind == "f":
+            return lambda X: mean + deviation * output(X)[:, 0]
+        return lambda X: output(X).argmax(axis=1)
+
+    return {
+        f"pyscnn {kind}": predictor(fit(X, Y, lam, kind == "gated")) for kind in ("gated", "ReLU")
+    }
+
+
+FOREST = {"max_features": [0.33, "sqrt", 1.0], "min_samples_leaf": [1, 3]}
+BOOSTING = {"learning_rate": [0.05, 0.1], "max_leaf_nodes": [7, 31]}
+KERNEL = {"C": [1, 10, 100, 1000], "gamma": ["scale", 0.01, 0.03, 0.1, 0.3]}
+
+
+def methods(regression, with_pyscnn):
+    """Functions (X, y, seed) -> {name: predict}, in the order in which they take turns."""
+    common = [ours, other_betas, ours_cv, adamw]
+    common += [pyscnn] if with_pyscnn else []
+    if regression:
+        one = [
+            ("RidgeCV", RidgeCV(np.logspace(-3, 3, 13))),
+            ("MLP", MLPRegressor(max_iter=1000)),
+            ("MLP, early stopping", MLPRegressor(max_iter=1000, early_stopping=True)),
+        ]
+        several = [
+            ("RandomForest, grid", RandomForestRegressor(), FOREST),
+            ("HistGradientBoosting, grid", HistGradientBoostingRegressor(), BOOSTING),
+            ("SVM, grid", SVR(), KERNEL),
+        ]
+    else:
+        linear = LogisticRegressionCV(
+            max_iter=2000, l1_ratios=(0,), use_legacy_attributes=False, scoring="neg_log_loss"
+        )
+        one = [
+            ("LogisticRegressionCV", linear),
+            ("MLP", MLPClassifier(max_iter=1000)),
+            ("MLP, early stopping", MLPClassifier(max_iter=1000, early_stopping=True)),
+        ]
+        several = [
+            ("RandomForest, grid", RandomForestClassifier(), FOREST),
+            ("HistGradientBoosting, grid", HistGradientBoostingClassifier(), BOOSTING),
+            ("SVM, grid", SVC(), KERNEL),
+        ]
+    return [
+        *common,
+        *(partial(fitted, name, model) for name, model in one),
+        *(partial(searched, name, model, grid) for name, model, grid in several),
+    ]
