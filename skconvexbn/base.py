@@ -193,6 +193,8 @@ class ConvexBNBase(BaseEstimator):
         b = problem.loss.canonical_intercept(b)
         objective = problem.primal(H, G, b, gates)
         gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
+        history = np.array(solution.history or [(seconds, objective, objective - gap)])
+        history[-1, 1:] = objective, objective - gap
         return Fit(
             network=Network.from_neurons(
                 task.basis, H, units.beta * G, units.output * b + units.centre, gates
@@ -209,8 +211,7 @@ class ConvexBNBase(BaseEstimator):
             n_iter=solution.n_iter,
             backend=task.backend,
             device=solution.device,
-            history=np.array(solution.history or [(seconds, objective, objective - gap)])
-            * (1.0, units.objective, units.objective),
+            history=history * (1.0, units.objective, units.objective),
         )
 
     def _solve_path(

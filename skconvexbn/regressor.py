@@ -134,8 +134,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         Loss of the model without neurons, of which tol is a fraction.
     history_ : ndarray of shape (n_rounds, 3)
         Seconds, objective and lower bound after each round, so far the best; "cvxpy" also has them
-        before the first, "closed_form" only in the end. A bound before the last row may be larger
-        than ``dual_objective_``: "adaptive" searches thoroughly only in the end, and lowers it.
+        before the first, "closed_form" only in the end. The last row is the result. Bounds before
+        may be larger: "adaptive" searches thoroughly only in the end, which may lower the bound.
     certificate_ : {"exact", "sampled", "search"}
         What the gap is relative to: "exact" all networks of any width; "sampled" those whose
         neurons lie in the sampled arrangements; "search" all networks, as far as a search for

@@ -19,6 +19,12 @@ PUBLIC = [
     "skconvexbn.ConvexBNRegressorCV.get_metadata_routing",
     "skconvexbn.ConvexBNRegressor.to_torch",
     *(f"skconvexbn.ConvexBN{name}.to_sklearn_mlp" for name in ("Regressor", "Classifier")),
+    *(
+        f"skconvexbn.{name}Display{method}"
+        for name in ("Convergence", "Neurons", "RegularizationPath")
+        for method in ("", ".from_estimator", ".plot")
+    ),
+    "skconvexbn.RegularizationPathDisplay.from_path",
     *(f"skconvexbn.ConvexBNRegressor.{name}" for name in ("fit", "predict")),
     *(
         f"skconvexbn.ConvexBNClassifier.{name}"
