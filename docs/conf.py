@@ -12,7 +12,7 @@ import skconvexbn
 
 HERE = Path(__file__).parent
 BUILD = HERE / "_build"
-MODULES = {path.stem for path in Path(skconvexbn.__file__).parent.glob("*.py")} | {"solvers"}
+MODULES = {path.stem for path in Path(skconvexbn.__file__).parent.glob("*.py")} | {"display", "solvers"}
 
 project = "skconvexbn"
 author = "The skconvexbn developers"

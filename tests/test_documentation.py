@@ -73,7 +73,14 @@ PAGES = [
     "README.md",
     *(
         f"docs/{page}.md"
-        for page in ("distributed", "installation", "quick_start", "user_guide", "contributing")
+        for page in (
+            "distributed",
+            "installation",
+            "quick_start",
+            "user_guide",
+            "exports",
+            "contributing",
+        )
     ),
 ]
 
