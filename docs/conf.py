@@ -12,7 +12,7 @@ import skconvexbn
 
 HERE = Path(__file__).parent
 BUILD = HERE / "_build"
-MODULES = {path.stem for path in Path(skconvexbn.__file__).parent.glob("*.py")} | {"display", "solvers"}
+MODULES = {path.stem for path in Path(skconvexbn.__file__).parent.glob("[!_]*")}
 
 project = "skconvexbn"
 author = "The skconvexbn developers"
