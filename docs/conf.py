@@ -12,7 +12,7 @@ import skconvexbn
 
 HERE = Path(__file__).parent
 BUILD = HERE / "_build"
-MODULES = {path.stem for path in Path(skconvexbn.__file__).parent.glob("*.py")} | {"solvers"}
+MODULES = {path.stem for path in Path(skconvexbn.__file__).parent.glob("[!_]*")}
 
 project = "skconvexbn"
 author = "The skconvexbn developers"
@@ -91,12 +91,13 @@ def inventories(**sites: str) -> dict[str, tuple[str, str | None]]:
 intersphinx_mapping = inventories(
     python="https://docs.python.org/3/",
     joblib="https://joblib.readthedocs.io/en/stable/",
+    matplotlib="https://matplotlib.org/stable/",
     numpy="https://numpy.org/doc/stable/",
     scipy="https://docs.scipy.org/doc/scipy/",
     sklearn="https://scikit-learn.org/stable/",
 )
 # What the inventories would have.
-nitpick_ignore_regex = [(r"py:.*", r"(abc|joblib|numpy|scipy|sklearn|torch)\..*")]
+nitpick_ignore_regex = [(r"py:.*", r"(abc|joblib|matplotlib|numpy|scipy|sklearn|torch)\..*")]
 
 
 class LinkCode(SphinxPostTransform):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
@@ -24,7 +25,9 @@ from .losses import Loss, SquaredError
 from .network import Network, simplify
 from .oracle import multi_start
 from .problem import Certificate, Options, Problem
+from .progress import progress
 from .solvers import BACKENDS, choose_backend, get_solver
+from .units import Units, unit_problem
 from .whitening import Basis, Whitening
 
 if TYPE_CHECKING:
@@ -169,24 +172,29 @@ class ConvexBNBase(BaseEstimator):
     ) -> Fit:
         """Solve at beta, in the solver's units, from the neurons of ``start``."""
         problem, units = task.problem.with_beta(beta), task.units
-        options = Options(
-            tol=self.tol,
-            max_iter=self.max_iter,
-            max_time=float("inf") if self.max_time is None else self.max_time,
-            seed=task.seed,
-            device=self.device,
-            start=start,
-            gated=self.activation == "gated_relu",
-            verbose=int(self.verbose),
-            certify=certify,
-        )
-        solution = get_solver(task.backend)(problem, task.arrangements, options)
+        begin = time.perf_counter()
+        with progress(int(self.verbose), type(self).__name__, self.tol, units.objective) as report:
+            options = Options(
+                tol=self.tol,
+                max_iter=self.max_iter,
+                max_time=float("inf") if self.max_time is None else self.max_time,
+                seed=task.seed,
+                device=self.device,
+                start=start,
+                gated=self.activation == "gated_relu",
+                report=report,
+                certify=certify,
+            )
+            solution = get_solver(task.backend)(problem, task.arrangements, options)
+        seconds = time.perf_counter() - begin
         H, G, b, gates = solution.H, solution.G, solution.b, solution.gates
         if gates is None:
             H, G, b = simplify(problem, H, G, b)
         b = problem.loss.canonical_intercept(b)
         objective = problem.primal(H, G, b, gates)
         gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
+        history = np.array(solution.history or [(seconds, objective, objective - gap)])
+        history[-1, 1:] = objective, objective - gap
         return Fit(
             network=Network.from_neurons(
                 task.basis, H, units.beta * G, units.output * b + units.centre, gates
@@ -203,6 +211,7 @@ class ConvexBNBase(BaseEstimator):
             n_iter=solution.n_iter,
             backend=task.backend,
             device=solution.device,
+            history=history * (1.0, units.objective, units.objective),
         )
 
     def _solve_path(
@@ -282,6 +291,8 @@ class ConvexBNBase(BaseEstimator):
         self.objective_ = fit.objective
         self.dual_objective_ = fit.objective - fit.gap
         self.dual_gap_ = fit.gap
+        self.zero_loss_ = fit.zero_loss
+        self.history_ = fit.history
         self.certificate_ = fit.certificate
         self.converged_ = fit.converged
         self.mean_ = fit.basis.whitening.mean
@@ -313,6 +324,28 @@ class ConvexBNBase(BaseEstimator):
             V, c = network.gates
             self.gates_ = [V, c - network.mean @ V]
         self.n_neurons_ = network.W.shape[1]
+
+    def _sk_visual_block_(self) -> Any:
+        """Scikit-learn's diagram of the estimator, once fitted with the certificate below its name.
+
+        If this fails, in a version of scikit-learn to come, the diagram is the usual one.
+        """
+        from sklearn.utils._repr_html.estimator import _VisualBlock
+
+        caption = None
+        if hasattr(self, "certificate_"):
+            gap = self.dual_gap_ / max(self.zero_loss_, 1e-300)
+            caption = (
+                f"{self.backend_}, {self.n_neurons_} neurons, relative gap {gap:.1e} "
+                f"({self.certificate_})"
+            )
+        return _VisualBlock(
+            "single",
+            self,
+            names=type(self).__name__,
+            name_details=str(self),
+            name_caption=caption,
+        )
 
     def to_torch(
         self, *, folded: bool = True, dtype: torch.dtype | None = None
@@ -414,6 +447,7 @@ class Fit:
     n_iter: int
     backend: str
     device: str
+    history: np.ndarray
 
     @property
     def n_neurons(self) -> int:
@@ -425,57 +459,3 @@ class Fit:
         """The objective without its penalty (the neurons have ||h|| = 1)."""
         penalty = float(np.linalg.norm(self.network.G, axis=1).sum())
         return self.objective - self.beta * penalty
-
-
-@dataclass(frozen=True)
-class Units:
-    """What one of the solver's units is in those of the data: outputs, their centre, row weight.
-
-    With row weights divided by ``weight``, sqrt(weight) Q is what Q was (theory.md 6): output
-    weights of unit directions h, and beta, scale with the root.
-    """
-
-    output: float
-    centre: np.ndarray
-    weight: float
-
-    @property
-    def beta(self) -> float:
-        """Unit of beta, and of output weights."""
-        return self.output * float(np.sqrt(self.weight))
-
-    @property
-    def objective(self) -> float:
-        """Unit of loss and penalty."""
-        return self.output**2 * self.weight
-
-
-def unit_problem(
-    rows: DistinctRows, basis: Basis, loss: Loss, fit_intercept: bool
-) -> tuple[Problem, Units]:
-    """The problem at beta = 0, row weights of mean 1, targets of squared error of unit variance.
-
-    With an intercept the mean of the targets is taken out first, or a large one would cancel the
-    digits of the dual value.
-    """
-    weight = float(rows.w.mean())
-    Q, w = np.sqrt(weight) * basis.transform(rows.X), rows.w / weight
-    Y, centre = rows.Y, np.zeros(rows.Y.shape[1])
-    if not isinstance(loss, SquaredError):
-        return Problem(Q, Y, w, loss, 0.0, fit_intercept), Units(1.0, centre, weight)
-    if fit_intercept:
-        centre = (w / w.sum()) @ Y
-        rounding = 4 * np.finfo(np.float64).eps * np.abs(Y).max(axis=0)
-        Y = np.where(np.abs(Y - centre) <= rounding, 0.0, Y - centre)
-    size = float(np.abs(Y).max()) or 1.0  # squares neither overflow nor vanish
-    if not 1e-153 < size < 1e153:
-        raise ValueError(
-            f"Targets vary by up to {size:.3g}, whose square float64 cannot hold; rescale y to lie "
-            "between 1e-153 and 1e153."
-        )
-    spread = rows.spread / weight / size**2
-    raw = Problem(Q, Y / size, w, loss, 0.0, fit_intercept, spread)
-    deviation = float(np.sqrt(2 * raw.zero_loss / w.sum())) or 1.0
-    units = Units(size * deviation, centre, weight)
-    scaled = Problem(Q, Y / units.output, w, loss, 0.0, fit_intercept, spread / deviation**2)
-    return scaled, units

@@ -100,7 +100,9 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         Draws the arrangements, and the starts of the search behind ``beta="auto"``. An int makes
         fits reproducible, whatever the order of the rows.
     verbose : int, default=0
-        1 prints a line for every round, 2 also what Clarabel prints.
+        1 prints a line for every round: seconds, objective, lower bound, gap as a fraction of
+        ``zero_loss_``, neurons, and what the solver has to say. 2 shows a bar instead, on terminals
+        and in notebooks, if tqdm is installed; it is full when the gap is tol.
 
     Attributes
     ----------
@@ -143,6 +145,12 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         Lower bound on the objective of every network that ``certificate_`` names.
     dual_gap_ : float
         ``objective_ - dual_objective_``.
+    zero_loss_ : float
+        Loss of the model without neurons, of which tol is a fraction.
+    history_ : ndarray of shape (n_rounds, 3)
+        Seconds, objective and lower bound after each round, so far the best; "cvxpy" also has them
+        before the first, "closed_form" only in the end. The last row is the result. Bounds before
+        may be larger: "adaptive" searches thoroughly only in the end, which may lower the bound.
     certificate_ : {"exact", "sampled", "search"}
         What the gap is relative to: "exact" all networks of any width; "sampled" those whose
         neurons lie in the sampled arrangements; "search" all networks, as far as a search for

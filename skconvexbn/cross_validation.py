@@ -26,11 +26,12 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params
 
-from .base import ConvexBNBase, Fit, Training, unit_problem
+from .base import ConvexBNBase, Fit, Training
 from .losses import SquaredError
 from .network import Network
 from .path import combinations, descending
 from .threads import one_thread
+from .units import unit_problem
 
 # betas="auto": for squared error in units of the standard deviation of the targets, for log loss.
 BETAS = (8.0, 4.0, 2.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
@@ -147,7 +148,7 @@ class CrossValidated(ConvexBNBase):
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
         folds = list(splitter.split(X, y, **split_params))
-        parallel = Parallel(n_jobs=self.n_jobs, verbose=self.verbose)
+        parallel = Parallel(n_jobs=self.n_jobs)
 
         scorer = self._default_scorer() if self.scoring is None else self._given_scorer()
         with one_thread():  # here too: folds are whitened here, and jobs may be threads
@@ -155,8 +156,9 @@ class CrossValidated(ConvexBNBase):
                 delayed(_score_path)(
                     *(fold_model, fold_training, seed, betas, scorer, X[test], y[test]),
                     _check_method_params(X, score_params, indices=test),
+                    f"[{type(self).__name__}] fold {k} of {len(folds)}" if self.verbose else None,
                 )
-                for train, test in folds
+                for k, (train, test) in enumerate(folds, 1)
                 for fold_model, fold_training in _at(grid, model, X[train], y[train], weight[train])
             )
         self._set_scores(np.reshape(results, (len(folds), -1, 3)), grid, betas)
@@ -319,8 +321,12 @@ def _score_path(
     X: np.ndarray,
     y: np.ndarray,
     score_params: dict[str, Any],
+    label: str | None,
 ) -> np.ndarray:
-    """Score on rows X, y, seconds of the fit and of scoring, at each beta: (n_betas, 3)."""
+    """Score on rows X, y, seconds of the fit and of scoring, at each beta: (n_betas, 3).
+
+    With a label a line is printed in the end.
+    """
     results = []
     with one_thread():
         begin = perf_counter()
@@ -331,7 +337,14 @@ def _score_path(
             scored = perf_counter()
             results.append((score, fitted - begin, scored - fitted))
             begin = scored
-    return np.array(results)
+    table = np.array(results)
+    if label:
+        best = int(np.nan_to_num(table[:, 0], nan=-np.inf).argmax())
+        print(
+            f"{label}, rank {model.rank}, shrinkage {model.shrinkage:g}: best score "
+            f"{table[best, 0]:.4g} at beta {betas[best]:.4g}, {table[:, 1:].sum():.2f} s"
+        )
+    return table
 
 
 def _fit_path(

@@ -73,7 +73,8 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
     random_state : int, RandomState instance or None, default=None
         Draws the arrangements and starts of searches, the same for every fit.
     verbose : int, default=0
-        1 prints the progress of the jobs, 2 also a line for every round of every fit.
+        1 prints a line for every fold, rank and shrinkage when its fits are done; 2 also a line for
+        every round of every fit, 3 bars instead of these where they can be shown.
 
     Attributes
     ----------
@@ -98,6 +99,8 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
     objective_, dual_objective_, dual_gap_, certificate_, converged_, n_iter_, backend_, device_
         The certificate of the best candidate fitted to all rows, as in `ConvexBNRegressor`;
         with ``average=True`` it is not one of the average.
+    zero_loss_, history_
+        The unit of tol and the rounds of that fit, as in `ConvexBNRegressor`.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -203,7 +206,8 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
     random_state : int, RandomState instance or None, default=None
         Draws the arrangements and starts of searches, the same for every fit.
     verbose : int, default=0
-        1 prints the progress of the jobs, 2 also a line for every round of every fit.
+        1 prints a line for every fold, rank and shrinkage when its fits are done; 2 also a line for
+        every round of every fit, 3 bars instead of these where they can be shown.
 
     Attributes
     ----------
@@ -230,6 +234,8 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
     objective_, dual_objective_, dual_gap_, certificate_, converged_, n_iter_, backend_, device_
         The certificate of the best candidate fitted to all rows, as in `ConvexBNClassifier`;
         with ``average=True`` it is not one of the average.
+    zero_loss_, history_
+        The unit of tol and the rounds of that fit, as in `ConvexBNClassifier`.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

@@ -113,13 +113,19 @@ class Network:
         """Pre-activations (n, m); X is centred first, for accuracy when means are large."""
         return (X - self.mean) @ self.W + self.c
 
+    def active(self, X: np.ndarray) -> np.ndarray:
+        """Whether neurons are on, (n, m): by their gates, or by their own sign."""
+        if self.gates is None:
+            return self.hidden(X) > 0
+        V, c = self.gates
+        return (X - self.mean) @ V + c >= 0
+
     def output(self, X: np.ndarray) -> np.ndarray:
         """Network output (n, C)."""
         Z = self.hidden(X)
         if self.gates is None:
             return np.maximum(Z, 0.0) @ self.G + self.b
-        V, c = self.gates
-        return (Z * ((X - self.mean) @ V + c >= 0)) @ self.G + self.b
+        return (Z * self.active(X)) @ self.G + self.b
 
 
 def simplify(

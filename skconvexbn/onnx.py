@@ -115,7 +115,7 @@ def labels(classes: np.ndarray, kind: Any) -> np.ndarray:
 def add_network(add: Any, operator: Any) -> tuple[str, np.dtype]:
     """Name of the network's outputs (n, C), and their type.
 
-    Rows are centred first, as in `Network.hidden`: single precision then is enough where means
+    Rows are centred first, as in ``Network.hidden``: single precision then is enough where means
     are large. What the mean loses by rounding joins the bias.
     """
     network: Network = with_neurons(operator.raw_operator._network)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -134,12 +135,25 @@ class Problem:
         return self.loss.dual_value(scale * V, self.Y, self.w) + self.constant
 
 
+@dataclass(frozen=True)
+class Round:
+    """Where a solver is after a round: values in its own units, the gap in those of tol."""
+
+    number: int
+    seconds: float
+    primal: float
+    dual: float
+    gap: float
+    n_neurons: int
+    remark: str
+
+
 @dataclass(frozen=True, eq=False)
 class Options:
     """When a solver stops: gap <= tol * zero_loss, max_iter rounds or max_time seconds.
 
     ``seed`` draws the starts of searches, ``device`` is where to solve, ``start`` has neurons
-    (H, G) to begin with; ``gated`` asks for the gated relaxation; verbose > 0 prints a line a
+    (H, G) to begin with; ``gated`` asks for the gated relaxation; ``report`` is called after every
     round. Without ``certify`` torch leaves out the thorough searches and also stops once a round
     lowers the objective by no more than tol / 10 * zero_loss: networks of nearly the same quality,
     for a fraction of the time, whose gap nothing vouches for.
@@ -152,7 +166,7 @@ class Options:
     device: str | None = None
     start: tuple[np.ndarray, np.ndarray] | None = None
     gated: bool = False
-    verbose: int = 0
+    report: Callable[[Round], None] | None = None
     certify: bool = True
 
 

@@ -19,6 +19,12 @@ PUBLIC = [
     "skconvexbn.ConvexBNRegressorCV.get_metadata_routing",
     "skconvexbn.ConvexBNRegressor.to_torch",
     *(f"skconvexbn.ConvexBN{name}.to_sklearn_mlp" for name in ("Regressor", "Classifier")),
+    *(
+        f"skconvexbn.{name}Display{method}"
+        for name in ("Convergence", "Neurons", "RegularizationPath")
+        for method in ("", ".from_estimator", ".plot")
+    ),
+    "skconvexbn.RegularizationPathDisplay.from_path",
     *(f"skconvexbn.ConvexBNRegressor.{name}" for name in ("fit", "predict")),
     *(
         f"skconvexbn.ConvexBNClassifier.{name}"
@@ -67,7 +73,14 @@ PAGES = [
     "README.md",
     *(
         f"docs/{page}.md"
-        for page in ("distributed", "installation", "quick_start", "user_guide", "contributing")
+        for page in (
+            "distributed",
+            "installation",
+            "quick_start",
+            "user_guide",
+            "exports",
+            "contributing",
+        )
     ),
 ]
 

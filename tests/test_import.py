@@ -12,6 +12,7 @@ start = time.perf_counter()
 import skconvexbn
 print(time.perf_counter() - start)
 assert not {"torch", "cvxpy", "clarabel"} & set(sys.modules), "a solver was imported"
+assert not {"matplotlib", "tqdm"} & set(sys.modules), "what only pictures need was imported"
 exports = {"onnx", "skl2onnx", "onnxruntime", "sklearn.neural_network"}
 assert not exports & set(sys.modules), "what only exports need was imported"
 """

@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.datasets import load_wine
 from sklearn.model_selection import train_test_split
 
-from skconvexbn import ConvexBNClassifier
+from skconvexbn import ConvergenceDisplay, ConvexBNClassifier, NeuronsDisplay
 
 wine = load_wine(as_frame=True)
 X = wine.data[["flavanoids", "color_intensity"]].to_numpy()
@@ -54,4 +54,24 @@ ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
 ax.set(xlabel="flavanoids", ylabel="colour intensity")
 ax.set_title(f"{model.n_neurons_} neurons; dotted: where each switches on", fontsize=10)
 ax.legend(loc="upper right")
+plt.show()
+
+# %%
+# Neurons
+# -------
+# :class:`~skconvexbn.NeuronsDisplay`: on which training rows each neuron is active. Neurons differ
+# in the rows they part, mostly along the border of a class.
+
+NeuronsDisplay.from_estimator(model, X_train, y_train, kind="activations")
+plt.show()
+
+# %%
+# Convergence
+# -----------
+# :class:`~skconvexbn.ConvergenceDisplay`: objective and lower bound after each round of the solver,
+# and their gap. The dashed gap is that of each network to the bound certified in the end.
+
+figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
+ConvergenceDisplay.from_estimator(model, ax=axes[0])
+ConvergenceDisplay.from_estimator(model, kind="gap", ax=axes[1])
 plt.show()

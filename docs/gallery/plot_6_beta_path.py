@@ -3,11 +3,14 @@ The path along beta, with gaps
 ==============================
 
 :func:`~skconvexbn.convex_bn_path` fits from the smallest beta without neurons down, each fit
-starting from the neurons of the last.
+starting from the neurons of the last. :class:`~skconvexbn.RegularizationPathDisplay` draws it.
 """
 
 # %%
-# Every point has a certificate.
+# Every point has a certificate
+# -----------------------------
+# The band between objective and lower bound is too thin to be seen here: the gap is below ``tol``,
+# a thousandth of the loss of the model without neurons, all along.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +18,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
-from skconvexbn import convex_bn_path
+from skconvexbn import ConvexBNRegressorCV, RegularizationPathDisplay, convex_bn_path
 
 X, y = load_diabetes(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, train_size=250, random_state=0)
@@ -30,21 +33,32 @@ print(f"R2 on held-out rows is largest, {test[best]:.3f}, at beta {path.beta[bes
 
 figure, axes = plt.subplots(2, 2, figsize=(9.5, 6), sharex=True, layout="constrained")
 (objective, gap), (neurons, score) = axes
-objective.plot(path.beta, path.objective / path.zero_loss, "o-", color="tab:blue")
-objective.set_ylabel("objective (1: no neurons)")
-gap.plot(path.beta, np.maximum(path.dual_gap / path.zero_loss, 1e-7), "D-", color="tab:red")
+display = RegularizationPathDisplay.from_path(path, ax=objective)
+display.plot(kind="n_neurons", ax=neurons, line_kw={"color": "tab:green"})
+gap.plot(path.beta, np.maximum(path.dual_gap / path.zero_loss, 1e-7), "D-", color="tab:red", ms=4)
 gap.axhline(1e-3, color="0.4", ls=":", label="tol")
-gap.set(yscale="log", ylabel="duality gap, same unit", ylim=(5e-8, 1e-2))
+gap.set(yscale="log", ylabel="gap / loss without neurons", ylim=(5e-8, 1e-2))
 gap.legend()
-neurons.plot(path.beta, path.n_neurons, "s-", color="tab:green")
-neurons.set_ylabel("neurons")
-score.plot(path.beta, train, "o-", color="tab:blue", label="training rows")
+score.plot(path.beta, train, "o-", ms=4, label="training rows")
 score.plot(path.beta, test, "x--", color="tab:orange", label="held-out rows")
 score.axvline(path.beta[best], color="0.4", ls=":", label="best")
-score.set_ylabel("R2")
+score.set(xlabel="beta", ylabel="R2")
 score.legend()
-for ax in (neurons, score):
-    ax.set(xscale="log", xlabel="beta (logarithmic)")
-    ax.set_xticks([100, 200, 400, 800], [100, 200, 400, 800])
-    ax.minorticks_off()
+objective.set_xlabel("")
+plt.show()
+
+# %%
+# Scores of a cross-validation
+# ----------------------------
+# The same display of a search has a line for each rank and shrinkage. The star is the candidate
+# that was chosen and fitted to all rows.
+
+search = ConvexBNRegressorCV(
+    betas=[800.0, 400.0, 200.0, 100.0], shrinkages=(0.0, 1.0), cv=4, random_state=0
+)
+search.fit(X_train, y_train)
+print(f"R2 on held-out rows {search.score(X_test, y_test):.3f} with {search.best_params_}")
+
+figure, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+RegularizationPathDisplay.from_estimator(search, negate_score=True, ax=ax)
 plt.show()

@@ -70,7 +70,7 @@ class _Run:
             before = self.best.primal
             x = self._round(x, width / np.sqrt(len(self.problem.Y)))
             width = max(width * factor, last)
-            remark = f"neurons {len(x)} cuts {len(self.cuts)}"
+            remark = f"cuts {len(self.cuts)}"
             if certify and (self.best.closed or self.best.last_round):
                 self._close()
                 remark += " (thorough search)"

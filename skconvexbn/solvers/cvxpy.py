@@ -9,6 +9,7 @@ only approaches.
 
 from __future__ import annotations
 
+import time
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import scipy.sparse as sp
 
 from ..arrangements import Arrangements
 from ..oracle import Cuts, in_arrangements
-from ..problem import Certificate, Options, Problem, Solution
+from ..problem import Certificate, Options, Problem, Round, Solution
 from .group_lasso import MAX_UNKNOWNS, group_lasso
 
 # Where Clarabel cannot go on, its best point is taken ("accept_unknown"): the gap judges it.
@@ -83,6 +84,7 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
     )
     primal, dual = problem.primal(best.H, best.G, best.b), -np.inf
     V, dual_norm, in_cones = np.zeros((n, C)), 0.0, set[tuple[int, bool]]()
+    history, begin = [], time.perf_counter()
     for n_iter in range(options.max_iter + 1):
         point = problem.dual_point(problem.output(neurons.H, neurons.G, neurons.b))
         cuts = in_arrangements(problem.Q, point, arrangements, problem.beta)
@@ -91,11 +93,11 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
             dual, V, dual_norm = value, point, cuts.dual_norm
         violated = cuts.worst(problem.beta * (1 + SLACK), MAX_ADDED)
         gap = primal - dual
-        if options.verbose:
-            print(
-                f"round {n_iter}: primal {primal:.8g} dual {dual:.8g} gap {gap:.2e} "
-                f"neurons {len(best.G)} violated {len(violated)}"
-            )
+        values = time.perf_counter() - begin, primal, dual
+        history.append(values)
+        if options.report:
+            relative, remark = gap / max(unit, 1e-300), f"violated {len(violated)}"
+            options.report(Round(n_iter, *values, relative, len(best.G), remark))
         if gap <= options.tol * unit or not len(violated) or n_iter == options.max_iter:
             break
         try:
@@ -104,9 +106,9 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
                 if blocks <= in_cones:
                     break  # solved already: what remains is the solver's own error
                 in_cones |= blocks
-                neurons = _solve_cones(problem, arrangements, sorted(in_cones), options)
+                neurons = _solve_cones(problem, arrangements, sorted(in_cones))
             else:
-                neurons = _solve_neurons(problem, neurons.add(cuts, violated), options)
+                neurons = _solve_neurons(problem, neurons.add(cuts, violated))
         except cp.SolverError:
             if not len(best.G):
                 raise
@@ -117,21 +119,25 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
     certificate: Certificate = "sampled"
     if arrangements.complete:
         certificate = "exact" if C == 1 else "search"
-    return Solution(best.H, best.G, best.b, V, dual_norm, certificate, max(n_iter, 1))
+    return Solution(
+        *(best.H, best.G, best.b, V, dual_norm, certificate),
+        n_iter=max(n_iter, 1),
+        history=tuple(history),
+    )
 
 
-def _solve_neurons(problem: Problem, neurons: _Neurons, options: Options) -> _Neurons:
+def _solve_neurons(problem: Problem, neurons: _Neurons) -> _Neurons:
     """Minimise over G, b of Loss(relu(Q H) G + 1 b^T, Y) + beta sum_j ||g_j||."""
     C = problem.n_outputs
     G, b = cp.Variable((len(neurons.G), C)), _intercept(problem)
     size = cp.abs(G) if C == 1 else cp.norm(G, 2, axis=1)
-    _minimise(problem, problem.features(neurons.H) @ G, b, cp.sum(size), [], options)
+    _minimise(problem, problem.features(neurons.H) @ G, b, cp.sum(size), [])
     found = _Neurons(neurons.H, neurons.index, G.value, _value(b, C)).without_negligible()
     return _polish(problem, found)
 
 
 def _solve_cones(
-    problem: Problem, arrangements: Arrangements, blocks: list[tuple[int, bool]], options: Options
+    problem: Problem, arrangements: Arrangements, blocks: list[tuple[int, bool]]
 ) -> _Neurons:
     """Minimise Loss(sum_j g_j D_j Q s_j + 1 b, y) + beta sum_j ||s_j||, (2 D_j - I) Q s_j >= 0.
 
@@ -149,7 +155,7 @@ def _solve_cones(
     S, size, b = cp.Variable(J * q), cp.Variable(J), _intercept(problem)
     in_cone = [cone @ S >= 0, cp.SOC(size, cp.reshape(S, (q, J), order="F"), axis=0)]
     F = cp.reshape(A @ S, (n, 1), order="C")
-    _minimise(problem, F, b, cp.sum(size), in_cone, options)
+    _minimise(problem, F, b, cp.sum(size), in_cone)
     H = S.value.reshape(J, q).T
     norms = np.maximum(np.linalg.norm(H, axis=0), 1e-300)
     found = _Neurons(H / norms, index, (g * norms)[:, None], _value(b, 1)).without_negligible()
@@ -175,9 +181,7 @@ def _value(b: Any, n_outputs: int) -> np.ndarray:
     return np.zeros(n_outputs) if b is None else b.value[0]
 
 
-def _minimise(
-    problem: Problem, F: Any, b: Any, penalty: Any, constraints: list[Any], options: Options
-) -> None:
+def _minimise(problem: Problem, F: Any, b: Any, penalty: Any, constraints: list[Any]) -> None:
     """Minimise Loss(F + 1 b^T, Y) + beta penalty in place; how well is for the gap to judge."""
     if b is not None:
         F = F + np.ones((len(problem.Y), 1)) @ b
@@ -186,10 +190,10 @@ def _minimise(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Solution may be inaccurate", UserWarning)
         try:
-            program.solve(solver=cp.CLARABEL, verbose=options.verbose > 1, **SETTINGS)
+            program.solve(solver=cp.CLARABEL, **SETTINGS)
         except cp.SolverError:
             with suppress(cp.SolverError):
-                program.solve(solver=cp.CLARABEL, verbose=options.verbose > 1, **LOOSE_SETTINGS)
+                program.solve(solver=cp.CLARABEL, **LOOSE_SETTINGS)
     if program.status not in cp.settings.SOLUTION_PRESENT:
         raise cp.SolverError(
             f"Clarabel stopped with status '{program.status}' instead of a solution; rescale the "

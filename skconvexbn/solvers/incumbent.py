@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..problem import Certificate, Options, Problem, Solution
+from ..problem import Certificate, Options, Problem, Round, Solution
 
 
 class Incumbent:
@@ -80,12 +80,10 @@ class Incumbent:
             for remark in rounds:
                 last = self.last_round
                 self.n_iter += 1
-                history.append((self.seconds, self.primal, self.dual))
-                if self.options.verbose:
-                    print(
-                        f"round {self.n_iter}: {self.seconds:.2f} s, primal {self.primal:.8g} "
-                        f"dual {self.dual:.8g} gap {self.gap:.2e} {remark}"
-                    )
+                values = self.seconds, self.primal, self.dual
+                history.append(values)
+                if self.options.report:
+                    self.options.report(Round(self.n_iter, *values, self.gap, len(self.G), remark))
                 if last or self.closed:
                     break
         except KeyboardInterrupt:

@@ -1,0 +1,66 @@
+"""The problem as solvers see it: weights of mean 1, unit variance of targets (theory.md 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .data import DistinctRows
+from .losses import Loss, SquaredError
+from .problem import Problem
+from .whitening import Basis
+
+
+@dataclass(frozen=True)
+class Units:
+    """What one of the solver's units is in those of the data: outputs, their centre, row weight.
+
+    With row weights divided by ``weight``, sqrt(weight) Q is what Q was (theory.md 6): output
+    weights of unit directions h, and beta, scale with the root.
+    """
+
+    output: float
+    centre: np.ndarray
+    weight: float
+
+    @property
+    def beta(self) -> float:
+        """Unit of beta, and of output weights."""
+        return self.output * float(np.sqrt(self.weight))
+
+    @property
+    def objective(self) -> float:
+        """Unit of loss and penalty."""
+        return self.output**2 * self.weight
+
+
+def unit_problem(
+    rows: DistinctRows, basis: Basis, loss: Loss, fit_intercept: bool
+) -> tuple[Problem, Units]:
+    """The problem at beta = 0, row weights of mean 1, targets of squared error of unit variance.
+
+    With an intercept the mean of the targets is taken out first, or a large one would cancel the
+    digits of the dual value.
+    """
+    weight = float(rows.w.mean())
+    Q, w = np.sqrt(weight) * basis.transform(rows.X), rows.w / weight
+    Y, centre = rows.Y, np.zeros(rows.Y.shape[1])
+    if not isinstance(loss, SquaredError):
+        return Problem(Q, Y, w, loss, 0.0, fit_intercept), Units(1.0, centre, weight)
+    if fit_intercept:
+        centre = (w / w.sum()) @ Y
+        rounding = 4 * np.finfo(np.float64).eps * np.abs(Y).max(axis=0)
+        Y = np.where(np.abs(Y - centre) <= rounding, 0.0, Y - centre)
+    size = float(np.abs(Y).max()) or 1.0  # squares neither overflow nor vanish
+    if not 1e-153 < size < 1e153:
+        raise ValueError(
+            f"Targets vary by up to {size:.3g}, whose square float64 cannot hold; rescale y to lie "
+            "between 1e-153 and 1e153."
+        )
+    spread = rows.spread / weight / size**2
+    raw = Problem(Q, Y / size, w, loss, 0.0, fit_intercept, spread)
+    deviation = float(np.sqrt(2 * raw.zero_loss / w.sum())) or 1.0
+    units = Units(size * deviation, centre, weight)
+    scaled = Problem(Q, Y / units.output, w, loss, 0.0, fit_intercept, spread / deviation**2)
+    return scaled, units
