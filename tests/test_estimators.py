@@ -343,12 +343,20 @@ def test_auto_beta_follows_the_rule():
     centred = (y - y.mean())[:, None]
     beta_max = in_arrangements(Q, centred, enumerate_all(Q), 0.0).dual_norm
     model = ConvexBNRegressor(random_state=0).fit(X, y)
-    np.testing.assert_allclose(model.beta_, 0.7 * y.var() * np.sqrt(3) / beta_max, rtol=1e-3)
+    beta = min(0.7 * y.var() * np.sqrt(3) / beta_max, 0.1 * beta_max)
+    np.testing.assert_allclose(model.beta_, beta, rtol=1e-3)
     labels = (y > 1).astype(int)
     centred = (labels - labels.mean())[:, None]
     beta_max = in_arrangements(Q, centred, enumerate_all(Q), 0.0).dual_norm
     model = ConvexBNClassifier(random_state=0).fit(X, labels)
-    np.testing.assert_allclose(model.beta_, 0.07 * 3 / beta_max, rtol=1e-3)
+    np.testing.assert_allclose(model.beta_, min(0.07 * 3 / beta_max, 0.1 * beta_max), rtol=1e-3)
+
+
+def test_beta_rule_leaves_neurons_where_rows_are_few():
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.uniform(-2, 2, 30))[:, None]
+    y = np.sin(2.5 * x[:, 0]) + 0.15 * rng.standard_normal(30)
+    assert ConvexBNRegressor(random_state=0).fit(x, y).score(x, y) > 0.8
 
 
 @pytest.mark.parametrize("bad", [-3.0, np.nan])
