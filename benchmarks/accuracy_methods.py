@@ -34,6 +34,7 @@ from skconvexbn import (
 
 OURS, CV, AVERAGE = "ours, default", "ours, CV", "ours, CV average"
 FACTORS = (0.25, 0.5, 2.0, 4.0)  # of beta="auto"
+MAX_TIME = 10.0  # for the fit to all rows: what is left then is the certificate
 GATES, LAMBDAS = 100, (1e-4, 1e-3, 1e-2)  # pyscnn
 
 
@@ -59,13 +60,13 @@ def ours_cv(X, y, seed):
     classes = y.dtype.kind == "i"
     make = ConvexBNClassifierCV if classes else ConvexBNRegressorCV
     plain = ConvexBNClassifier if classes else ConvexBNRegressor
-    search = make(average=True, random_state=seed).fit(X, y)
+    search = make(average=True, max_time=MAX_TIME, random_state=seed).fit(X, y)
     results = search.cv_results_
     scores = dict(enumerate(results["mean_test_score"]))
     batch = {k: v for k, v in scores.items() if results["params"][k]["shrinkage"] == 0}
     best, best_batch = (max(part, key=part.get) for part in (scores, batch))
     refits = {
-        name: plain(**results["params"][k], random_state=seed).fit(X, y)
+        name: plain(**results["params"][k], max_time=MAX_TIME, random_state=seed).fit(X, y)
         for name, k in {CV: best, "ours, CV, shrinkage 0": best_batch}.items()
     }
     return {AVERAGE: search.predict, **{name: m.predict for name, m in refits.items()}}
