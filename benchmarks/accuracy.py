@@ -12,10 +12,12 @@ Defaults were to be chosen on one half of the sets and judged on the other: sets
 name, the even ones are "choose", the odd ones "judge". Ranks count rivals only, our variants apart:
 "rank" of one of ours is its place among the rivals. "against CV" are wins and losses of "ours, CV"
 over sets, with the p-value of Wilcoxon's signed-rank test on the mean scores.
-Writes results/accuracy_KIND.json, accuracy_KIND_methods.json and accuracy_KIND.png.
+Writes results/accuracy_KIND.json, accuracy_KIND_methods.json and accuracy_KIND.png; with --add to
+the sets that are in the first of them already.
 """
 
 import argparse
+import json
 import time
 import warnings
 from pathlib import Path
@@ -146,7 +148,7 @@ def figure(rows, path):
     plt.close(fig)
 
 
-def main(kind, source, splits, rows, only):
+def main(kind, source, splits, rows, only, add):
     regression = kind == "regression"
     torch.set_num_threads(1)
     ConvexBNRegressor(backend="torch").fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 1.0])  # imports
@@ -157,10 +159,13 @@ def main(kind, source, splits, rows, only):
     except ModuleNotFoundError:
         with_pyscnn = False
     found = []
+    if add:
+        found = json.loads((FOLDER / f"accuracy_{kind}.json").read_text())["rows"]
+    known = {row["data"] for row in found}
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")
         for number, (name, X, y) in enumerate(data_sets(source, regression, rows)):
-            if only and name not in only:
+            if name in known or (only and name not in only):
                 continue
             half = ("choose", "judge")[number % 2]
             found += compare(name, half, X, y, splits, with_pyscnn)
@@ -176,4 +181,5 @@ if __name__ == "__main__":
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--only", nargs="*", help="names of sets; all without it")
+    parser.add_argument("--add", action="store_true", help="keep the sets of the results")
     main(**vars(parser.parse_args()))
