@@ -120,7 +120,7 @@ def enumerate_all(Q: np.ndarray, max_count: int = MAX_ENUMERATED) -> Arrangement
         raise ValueError(
             f"Enumeration of up to {count:.6g} arrangements of {len(R)} distinct rows in "
             f"{R.shape[1]} dimensions is too large: at most {max_count} are allowed; use "
-            "arrangements='sampled', fewer rows or a smaller rank."
+            "arrangements='auto', fewer rows or a smaller rank."
         )
     positive = _cell_points(R) @ R.T > 0  # (P, N)
     masks = np.ones((len(positive), len(Q)), dtype=bool)  # zero rows: 1[0 >= 0]

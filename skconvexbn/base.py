@@ -195,7 +195,11 @@ class ConvexBNBase(BaseEstimator):
         b = problem.loss.canonical_intercept(b)
         objective = problem.primal(H, G, b, gates)
         gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
-        history = np.array(solution.history or [(seconds, objective, objective - gap)])
+        objective, gap, zero_loss = (
+            units.objective * v for v in (objective, gap, problem.zero_loss)
+        )
+        history = np.array(solution.history or [(seconds, 0.0, 0.0)])
+        history[:, 1:] *= units.objective
         history[-1, 1:] = objective, objective - gap
         return Fit(
             network=Network.from_neurons(
@@ -204,16 +208,16 @@ class ConvexBNBase(BaseEstimator):
             basis=task.basis,
             start=(H, G) if len(G) else None,
             beta=units.beta * beta,
-            objective=units.objective * objective,
-            gap=units.objective * gap,
-            zero_loss=units.objective * problem.zero_loss,
+            objective=objective,
+            gap=gap,
+            zero_loss=zero_loss,
             certificate=solution.certificate,
-            converged=bool(gap <= max(self.tol, ROUNDING) * problem.zero_loss),
+            converged=bool(gap <= max(self.tol, ROUNDING) * zero_loss),
             interrupted=solution.interrupted,
             n_iter=solution.n_iter,
             backend=task.backend,
             device=solution.device,
-            history=history * (1.0, units.objective, units.objective),
+            history=history,
         )
 
     def _solve_path(
@@ -328,6 +332,10 @@ class ConvexBNBase(BaseEstimator):
             self.gates_ = [V, c - network.mean @ V]
         self.n_neurons_ = network.W.shape[1]
 
+    def _caption(self, gap: str) -> str:
+        """What a diagram of the fitted estimator says below its name."""
+        return f"{self.backend_}, {self.n_neurons_} neurons, {gap}"
+
     def _sk_visual_block_(self) -> Any:
         """Scikit-learn's diagram of the estimator, once fitted with the certificate below its name.
 
@@ -338,10 +346,7 @@ class ConvexBNBase(BaseEstimator):
         caption = None
         if hasattr(self, "certificate_"):
             gap = self.dual_gap_ / max(self.zero_loss_, 1e-300)
-            caption = (
-                f"{self.backend_}, {self.n_neurons_} neurons, relative gap {gap:.1e} "
-                f"({self.certificate_})"
-            )
+            caption = self._caption(f"relative gap {gap:.1e} ({self.certificate_})")
         return _VisualBlock(
             "single",
             self,

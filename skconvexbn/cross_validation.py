@@ -151,6 +151,11 @@ class CrossValidated(ConvexBNBase):
         parallel = Parallel(n_jobs=self.n_jobs)
 
         scorer = self._default_scorer() if self.scoring is None else self._given_scorer()
+        if self.average and getattr(scorer, "_sign", -1) > 0:
+            raise ValueError(
+                f"average=True needs scores that are minus a loss, got scoring={self.scoring!r}; "
+                "use scoring=None or one of the 'neg_' scorers."
+            )
         with one_thread():  # here too: folds are whitened here, and jobs may be threads
             results = parallel(
                 delayed(_score_path)(
@@ -280,6 +285,15 @@ class CrossValidated(ConvexBNBase):
         self.best_index_ = int(mean.argmax())
         self.best_score_ = float(mean[self.best_index_])
         self.best_params_ = params[self.best_index_]
+
+    def _caption(self, gap: str) -> str:
+        averaged = np.count_nonzero(self.shares_)
+        if averaged == 1:
+            return super()._caption(gap)
+        return (
+            f"{self.backend_}, average of {averaged} candidates with {self.n_neurons_} neurons, "
+            f"the best with {gap}"
+        )
 
     def _shares(self) -> np.ndarray:
         """Share of each candidate in the network: the best alone, or weights of an average."""

@@ -136,6 +136,8 @@ def convex_bn_path(
     ------
     ValueError
         If an argument is invalid or a backend does not apply.
+    TypeError
+        If beta, rank or shrinkage are given in place of their lists.
 
     Warns
     -----
@@ -158,6 +160,12 @@ def convex_bn_path(
     >>> path.n_neurons[:2] > 0
     array([False,  True])
     """
+    for name in ("beta", "rank", "shrinkage"):
+        if name in params:
+            raise TypeError(
+                f"convex_bn_path takes {name}s, a list of values, got {name}={params[name]!r}; use "
+                f"{name}s=[{params[name]!r}]."
+            )
     model = ESTIMATORS[loss](**params)
     model._validate_params()
     training = model._training(*model._validate(X, y, sample_weight))
@@ -204,6 +212,6 @@ def _points(
         yield fit
         unit = model.tol * fit.zero_loss
         changed = fit.loss > unit and abs(last - fit.loss) >= UNCHANGED * unit
-        if early_stopping and fit.n_neurons and not changed:
+        if early_stopping and not changed and (fit.n_neurons or not fit.zero_loss):
             break
         last = fit.loss

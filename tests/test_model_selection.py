@@ -227,6 +227,7 @@ def test_labels_that_a_fold_lacks():
 def test_average_is_one_network(data):
     X, y, _, _ = data
     search = ConvexBNRegressorCV(**SMALL, average=True).fit(X, y)
+    assert f"average of {np.count_nonzero(search.shares_)} candidates" in search._repr_html_()
     loss = -search.cv_results_["mean_test_score"]
     shares = np.exp(-20 * (loss / loss.min() - 1))
     shares[shares < 0.01] = 0
@@ -244,6 +245,8 @@ def test_average_is_one_network(data):
     np.testing.assert_allclose(np.maximum(X @ W1 + b1, 0) @ W2[:, 0] + b2, search.predict(X))
     with pytest.raises(ValueError, match="average=True needs scores that are minus a loss"):
         ConvexBNRegressorCV(**SMALL, average=True, scoring=lambda m, X, y: 1.0).fit(X, y)
+    with pytest.raises(ValueError, match="minus a loss, got scoring='r2'"):
+        ConvexBNRegressorCV(**SMALL, average=True, scoring="r2").fit(X, y)
 
 
 def test_groups_are_routed_to_the_splitter(data):

@@ -113,3 +113,17 @@ def test_bad_arguments(diabetes, params, message):
 def test_unknown_parameters_are_refused(diabetes):
     with pytest.raises(TypeError, match="alpha"):
         convex_bn_path(*diabetes, alpha=1.0)
+
+
+def test_parameters_that_are_lists_of_a_path_are_refused():
+    with pytest.raises(
+        TypeError, match=r"takes ranks, a list of values, got rank=2; use ranks=\[2\]"
+    ):
+        convex_bn_path(np.eye(3), np.arange(3.0), rank=2)
+
+
+def test_path_of_constant_targets_ends_at_once():
+    X = np.random.default_rng(0).standard_normal((20, 2))
+    path = convex_bn_path(X, np.ones(20), random_state=0)
+    assert len(path.beta) == 1
+    assert path.n_neurons[0] == 0

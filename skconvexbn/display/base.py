@@ -32,10 +32,11 @@ class Display:
         """An error unless the estimator is a fitted one of the types ``allowed``."""
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         if not isinstance(estimator, allowed):
+            hint = "of a pipeline pass the last step" if hasattr(estimator, "steps") else "pass one"
+            names = " or ".join(t.__name__ for t in allowed)
             raise TypeError(
-                f"{cls.__name__} takes an estimator of skconvexbn, "
-                f"{' or '.join(t.__name__ for t in allowed)}, got {type(estimator).__name__}; of a "
-                "pipeline pass the last step."
+                f"{cls.__name__} takes an estimator of skconvexbn, {names}, got "
+                f"{type(estimator).__name__}; {hint}."
             )
         check_is_fitted(estimator)
 
