@@ -135,14 +135,13 @@ def figure(rows, path):
         ax.annotate(
             f"{ranks[index]:.1f}", (ranks[index], place), (6, 6), textcoords="offset points"
         )
-    ax.errorbar(ranks[order[0]] + critical / 2, -1, xerr=critical / 2, color="k", capsize=4)
-    ax.annotate(
-        f"critical difference {critical:.1f}", (ranks[order[0]] + critical, -1), (6, -3),
-        textcoords="offset points",
-    )  # fmt: skip
+    middle = ranks[order[0]] + critical / 2
+    ax.errorbar(middle, -1, xerr=critical / 2, color="k", capsize=4)
+    text = f"critical difference {critical:.1f}"
+    ax.annotate(text, (middle, -1), (0, 4), textcoords="offset points", ha="center")
     ax.set_yticks(range(k), [names[shown[index]] for index in order])
-    ax.set_ylim(k - 0.5, -1.7)
-    ax.set_xlim(0.8, max(k, ranks[order[0]] + critical + 4))
+    ax.set_ylim(k - 0.5, -2.0)
+    ax.set_xlim(0.8, max(k, ranks[order[0]] + critical) + 1)
     ax.set_xlabel(f"mean rank over {len(sets)} sets (1 is best)")
     fig.savefig(path, dpi=120)
     plt.close(fig)
