@@ -92,7 +92,7 @@ def test_too_many_is_a_clear_error_with_the_count():
     with pytest.raises(ValueError, match="arrangements of 60 distinct rows") as caught:
         enumerate_all(general_position(60, 8))
     assert f"{count:.6g}" in str(caught.value)
-    assert "at most 200000 are allowed; use arrangements='sampled'" in str(caught.value)
+    assert "at most 200000 are allowed; use arrangements='auto'" in str(caught.value)
 
 
 def test_sampling_drops_duplicates_and_packs_bits():

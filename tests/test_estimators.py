@@ -349,7 +349,7 @@ def test_auto_beta_follows_the_rule():
     centred = (labels - labels.mean())[:, None]
     beta_max = in_arrangements(Q, centred, enumerate_all(Q), 0.0).dual_norm
     model = ConvexBNClassifier(random_state=0).fit(X, labels)
-    np.testing.assert_allclose(model.beta_, min(0.07 * 3 / beta_max, 0.1 * beta_max), rtol=1e-3)
+    np.testing.assert_allclose(model.beta_, 0.07 * 3 / beta_max, rtol=1e-3)
 
 
 def test_beta_rule_leaves_neurons_where_rows_are_few():
