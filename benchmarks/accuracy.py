@@ -10,8 +10,8 @@ share a search (the three of ours by cross-validation, the two of pyscnn) all sh
 
 Defaults were to be chosen on one half of the sets and judged on the other: sets are numbered by
 name, the even ones are "choose", the odd ones "judge". Ranks count rivals only, our variants apart:
-"rank" of one of ours is its place among the rivals. "against CV" are wins and losses of "ours, CV"
-over sets, with the p-value of Wilcoxon's signed-rank test on the mean scores.
+"rank" of one of ours is its place among the rivals. "CV wins" and "CV loses" count sets on which
+"ours, CV" is better or worse, with the p-value of Wilcoxon's signed-rank test on the mean scores.
 Writes results/accuracy_KIND.json, accuracy_KIND_methods.json and accuracy_KIND.png; with --add to
 the sets that are in the first of them already.
 """
@@ -20,6 +20,7 @@ import argparse
 import json
 import time
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib
@@ -151,12 +152,7 @@ def main(kind, source, splits, rows, only, add):
     regression = kind == "regression"
     torch.set_num_threads(1)
     ConvexBNRegressor(backend="torch").fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 1.0])  # imports
-    try:
-        import scnn  # noqa: F401
-
-        with_pyscnn = True
-    except ModuleNotFoundError:
-        with_pyscnn = False
+    with_pyscnn = find_spec("scnn") is not None
     found = []
     if add:
         found = json.loads((FOLDER / f"accuracy_{kind}.json").read_text())["rows"]

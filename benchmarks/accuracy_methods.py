@@ -8,9 +8,7 @@ import logging
 from functools import partial
 
 import numpy as np
-from bn_network import predict as network_output
-from bn_network import train
-from rivals import make_problem
+from rivals import AdamW
 from sklearn.base import clone
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -73,37 +71,21 @@ def ours_cv(X, y, seed):
 
 
 def fitted(name, model, X, y, seed):
-    """One of scikit-learn's."""
-    model = clone(model)
-    if "random_state" in model.get_params():
-        model.set_params(random_state=seed)
+    """One of scikit-learn's, or a search over its parameters."""
+    seeds = {key: seed for key in model.get_params() if key.endswith("random_state")}
+    model = clone(model).set_params(**seeds)
     return {name: make_pipeline(StandardScaler(), model).fit(X, y).predict}
 
 
-def searched(name, model, grid, X, y, seed):
-    """One of scikit-learn's, with its parameters searched on a grid."""
-    if "random_state" in model.get_params():
-        model = clone(model).set_params(random_state=seed)
-    return fitted(name, GridSearchCV(model, grid), X, y, seed)
-
-
 def adamw(X, y, seed):
-    """A batch-normalised network of 200 neurons trained by AdamW for 300 epochs."""
+    """The network of rivals.py, on standardised rows and targets."""
     scaler = StandardScaler().fit(X)
-    mean, deviation = (y.mean(), y.std()) if y.dtype.kind == "f" else (0, 1)
-    problem = make_problem(scaler.transform(X), (y - mean) / deviation, 0.0)
     if y.dtype.kind == "i":
-        problem = make_problem(scaler.transform(X), y, 0.0)
-    options = {"epochs": 300, "batch": 64, "penalised": False, "decay": 0.01, "seed": seed}
-    net = train(problem, scaler.transform(X), **options)
-
-    def predict(X):
-        F = network_output(net, scaler.transform(X))
-        if y.dtype.kind == "f":
-            return mean + deviation * F[:, 0]
-        return F.argmax(axis=1) if F.shape[1] > 1 else (F[:, 0] > 0).astype(int)
-
-    return {"AdamW": predict}
+        net, mean, deviation = AdamW(seed).fit(scaler.transform(X), y), 0, 1
+    else:
+        mean, deviation = y.mean(), y.std()
+        net = AdamW(seed).fit(scaler.transform(X), (y - mean) / deviation)
+    return {"AdamW": lambda X: mean + deviation * net.predict(scaler.transform(X))}
 
 
 def pyscnn(X, y, seed):
@@ -157,32 +139,23 @@ def methods(regression, with_pyscnn):
     common = [ours, other_betas, ours_cv, adamw]
     common += [pyscnn] if with_pyscnn else []
     if regression:
-        one = [
-            ("RidgeCV", RidgeCV(np.logspace(-3, 3, 13))),
-            ("MLP", MLPRegressor(max_iter=1000)),
-            ("MLP, early stopping", MLPRegressor(max_iter=1000, early_stopping=True)),
-        ]
-        several = [
-            ("RandomForest, grid", RandomForestRegressor(), FOREST),
-            ("HistGradientBoosting, grid", HistGradientBoostingRegressor(), BOOSTING),
-            ("SVM, grid", SVR(), KERNEL),
-        ]
+        rivals = {
+            "RidgeCV": RidgeCV(np.logspace(-3, 3, 13)),
+            "MLP": MLPRegressor(max_iter=1000),
+            "MLP, early stopping": MLPRegressor(max_iter=1000, early_stopping=True),
+            "RandomForest, grid": GridSearchCV(RandomForestRegressor(), FOREST),
+            "HistGradientBoosting, grid": GridSearchCV(HistGradientBoostingRegressor(), BOOSTING),
+            "SVM, grid": GridSearchCV(SVR(), KERNEL),
+        }
     else:
-        linear = LogisticRegressionCV(
-            max_iter=2000, l1_ratios=(0,), use_legacy_attributes=False, scoring="neg_log_loss"
-        )
-        one = [
-            ("LogisticRegressionCV", linear),
-            ("MLP", MLPClassifier(max_iter=1000)),
-            ("MLP, early stopping", MLPClassifier(max_iter=1000, early_stopping=True)),
-        ]
-        several = [
-            ("RandomForest, grid", RandomForestClassifier(), FOREST),
-            ("HistGradientBoosting, grid", HistGradientBoostingClassifier(), BOOSTING),
-            ("SVM, grid", SVC(), KERNEL),
-        ]
-    return [
-        *common,
-        *(partial(fitted, name, model) for name, model in one),
-        *(partial(searched, name, model, grid) for name, model, grid in several),
-    ]
+        rivals = {
+            "LogisticRegressionCV": LogisticRegressionCV(
+                max_iter=2000, l1_ratios=(0,), use_legacy_attributes=False, scoring="neg_log_loss"
+            ),
+            "MLP": MLPClassifier(max_iter=1000),
+            "MLP, early stopping": MLPClassifier(max_iter=1000, early_stopping=True),
+            "RandomForest, grid": GridSearchCV(RandomForestClassifier(), FOREST),
+            "HistGradientBoosting, grid": GridSearchCV(HistGradientBoostingClassifier(), BOOSTING),
+            "SVM, grid": GridSearchCV(SVC(), KERNEL),
+        }
+    return [*common, *(partial(fitted, name, model) for name, model in rivals.items())]

@@ -251,9 +251,9 @@ class ConvexBNBase(BaseEstimator):
         if beta == 0:
             return BETA_LIMIT * beta_max
         q = problem.Q.shape[1]
-        variance = 2 * problem.zero_loss / problem.w.sum()
         if not squared:
             return 0.07 * q / (beta_max * units.weight)
+        variance = 2 * problem.zero_loss / problem.w.sum()
         rule = 0.7 * variance * np.sqrt(q) / (beta_max * units.weight)
         return min(rule, MAX_SHARE * beta_max)
 
