@@ -128,7 +128,7 @@ class Search:
             first_steps = np.repeat(sizes, [s.shape[1] for s in starts])
             found.append(self._climb(V, sign, np.hstack(starts), first_steps, steps, dc))
             if effort > 1:
-                top = self.distinct(found[-1], beta, self._n_polished // 4)
+                top = self.distinct(found[-1], beta, self._n_polished)
                 found.append(self._polish(V, sign, top))
         return self.distinct(join(*found), NEAR * beta, MAX_POOL)
 
@@ -142,15 +142,19 @@ class Search:
     ) -> Maxima:
         """Maxima by basin hopping: chains that perturb their best point and climb again.
 
-        The perturbations are log-uniform from 0.03 to 0.8, the first step matched to them; the
-        best maxima are climbed again in float64. Ends early once ``refuted(largest value)``;
-        ``effort`` multiplies the generations.
+        The perturbations are log-uniform from 0.03 to 0.8, the first step matched to them. The
+        best maxima are climbed again in float64, those of the first generation at once: that alone
+        raises them by per cents. Ends early once ``refuted(largest value)``; ``effort`` multiplies
+        the generations.
         """
         chains = {sign: self._chains(V, sign, active) for sign in _signs(V)}
-        seen = list(chains.values())
-        for _ in range(effort * N_GENERATIONS - 1):
-            if refuted(max(best.largest for best in chains.values())):
+        seen, polished = list(chains.values()), self._polish_top(V, beta, join(*chains.values()))
+        for t in range(1, effort * N_GENERATIONS + 1):
+            if refuted(max(m.largest for m in (polished, *chains.values()))):
                 break
+            if t % N_GENERATIONS == 0:
+                polished = join(polished, self._polish_top(V, beta, join(*seen)))
+                continue
             for sign, best in chains.items():
                 new = self._hop(V, sign, best)
                 seen.append(new)
@@ -160,11 +164,15 @@ class Search:
                     torch.where(better[:, None], new.G, best.G),
                     torch.where(better, new.values, best.values),
                 )
+        return self.distinct(join(polished, *seen), NEAR * beta, MAX_POOL)
+
+    def _polish_top(self, V: Tensor, beta: float, maxima: Maxima) -> Maxima:
+        """The best of each sign, polished."""
         found = []
-        for sign in chains:
-            top = self.distinct(_of_sign(join(*seen), sign), 0.99 * beta, MAX_POOL)
-            found += [top, self._polish(V, sign, top[: self._n_polished])]
-        return self.distinct(join(*found), NEAR * beta, MAX_POOL)
+        for sign in _signs(V):
+            top = self.distinct(_of_sign(maxima, sign), 0.97 * beta, self._n_polished)
+            found.append(self._polish(V, sign, top))
+        return join(*found)
 
     def _chains(self, V: Tensor, sign: float, active: Maxima) -> Maxima:
         """First points of the chains: most climb from near active neurons, some from anywhere."""

@@ -63,24 +63,43 @@ def test_root_factors_the_hessian_and_the_gradient(kind):
     np.testing.assert_allclose(np.einsum("nab,nb->na", S, u), -gradient, atol=1e-8)
 
 
-@pytest.mark.parametrize("pivots", [300, 0], ids=["active set", "interior point"])
+@pytest.mark.parametrize("exchanges", [25, 0], ids=["many", "one"])
 @pytest.mark.parametrize("seed", range(5))
-def test_nonnegative_qp_equals_nnls(seed, pivots, monkeypatch):
-    monkeypatch.setattr(nonnegative, "MAX_PIVOTS", pivots)
+def test_nonnegative_qp_equals_nnls(seed, exchanges, monkeypatch):
+    monkeypatch.setattr(nonnegative, "MAX_EXCHANGES", exchanges)
     rng = np.random.default_rng(seed)
     A, y = rng.standard_normal((60, 25)), rng.standard_normal(60)
     A[:, 20:] = A[:, :5]  # singular: any split of the mass of equal columns is optimal
     start = rng.uniform(size=25) * rng.integers(0, 2, 25)
-    M, a, start = (torch.as_tensor(v) for v in (A.T @ A, A.T @ y, start))
-    c = nonnegative.nonnegative_qp(M, a, 1e-10, start).numpy()
+    c = nonnegative.nonnegative_qp(A.T @ A, A.T @ y, 1e-10, start)
     expected = nnls(A, y)[0]
     assert (c >= 0).all()
     np.testing.assert_allclose(A @ c, A @ expected, atol=1e-7)
 
 
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_nonnegative_qp_meets_the_conditions_of_its_optimum(scale):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((200, 120)) @ np.diag(rng.uniform(0.1, 10, 120)) + 5.0
+    M, a = scale * A.T @ A, scale * A.T @ (rng.standard_normal(200) + 3.0)
+    tol = 1e-9 * np.abs(a).max()
+    c = nonnegative.nonnegative_qp(M, a, tol, np.ones(120))
+    slack = a - M @ c
+    assert (c >= 0).all()
+    assert (c > 0).any()
+    assert (c == 0).any()
+    assert slack.max() <= 2 * tol
+    np.testing.assert_allclose(slack[c > 0], 0, atol=2 * tol)
+
+
 def test_nonnegative_qp_of_nothing_to_gain_is_zero():
-    M, ones = torch.eye(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
-    assert not nonnegative.nonnegative_qp(M, -ones, 1e-9, ones).any()
+    assert not nonnegative.nonnegative_qp(np.eye(3), -np.ones(3), 1e-9, np.ones(3)).any()
+
+
+def test_nonnegative_qp_of_a_singular_matrix_stays_at_the_start():
+    start = np.array([1.0, 0.0])
+    c = nonnegative.nonnegative_qp(np.zeros((2, 2)), np.ones(2), 1e-9, start)
+    np.testing.assert_array_equal(c, start)
 
 
 @pytest.mark.parametrize("n_pairs", [0, 1, 5, 2 * descent.MEMORY + 3])

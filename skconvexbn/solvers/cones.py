@@ -23,7 +23,7 @@ from ..arrangements import Arrangements
 from ..oracle import project_onto_cone
 from ..problem import Certificate, Options, Solution
 from .incumbent import Incumbent
-from .measure import Measure, Model, best_masses
+from .measure import Measure, Model, best_masses, gram
 from .second_order import Scaling, jordan, longest_in_cone
 
 # Fraction of the way to the boundary.
@@ -195,8 +195,7 @@ class _InteriorPoint:
         size = max(1, self.model.block_entries // (q * len(root)))
         for part, j in zip(factors.split(size), index.split(size), strict=True):
             A = (part.mT @ self.Q.T) * (root * self.D[j])[:, None, :]
-            A = A.flatten(0, 1)
-            K.addmm_(A.T, A)
+            K += gram(A.flatten(0, 1))
         factor, failed = torch.linalg.cholesky_ex(K)
         outside = self._values(self.x[:, 1:]) - self.z
         return None if failed else _System(scaling, L, gradient, root, factor, outside)

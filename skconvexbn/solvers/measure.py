@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg import pinvh
 from torch import Tensor
 
 from ..losses import SquaredError
@@ -20,6 +21,8 @@ from .nonnegative import nonnegative_qp
 
 # Entries of a block of activations (rows, neurons).
 BLOCK_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 26}
+# Newton steps for the masses at most.
+MAX_NEWTON = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,19 +124,33 @@ class Model:
         return self.problem.loss_value(F.cpu().numpy()) + self.problem.beta * float(x.c.sum())
 
 
+def gram(X: Tensor) -> Tensor:
+    """X^T X; numpy's product knows that it is symmetric, at half the work."""
+    if X.device.type != "cpu":
+        return X.T @ X
+    a = X.numpy()
+    return torch.from_numpy(a.T @ a)
+
+
 def best_masses(model: Model, x: Measure, tol: float) -> tuple[Measure, Tensor]:
     """Optimal masses and intercept of given pairs (h_j, g_j), and the output F (n, C).
 
-    Newton's method on the loss, every step an exact program over c >= 0; for squared error that is
-    one step. V = -gradient at F then satisfies the dual constraint at every pair.
+    Newton's method on the loss, every step an exact program over c >= 0 of the pairs that have mass
+    or violate the dual constraint: most of the others never need to enter. V = -gradient at F then
+    satisfies the constraint at every pair (for log loss as closely as the steps converged).
     """
-    F = model.output(x)
+    F, exact = model.output(x), False
     value = model.objective(F, x)
-    for _ in range(20):
-        c, b = _newton_masses(model, x, F, tol)
-        length = 1.0
+    for _ in range(MAX_NEWTON):
+        violated = (x.c == 0) & (_values(model, x, F) > (1 + tol) * model.problem.beta)
+        if exact and not bool(violated.any()):
+            break
+        index = torch.nonzero(violated | (x.c > 0))[:, 0]
+        part, length = x[index], 1.0
+        c, b = _newton_masses(model, part, F, tol)
         while length > 1e-4:
-            trial = Measure(x.H, x.G, x.c + length * (c - x.c), x.b + length * (b - x.b))
+            c_trial, b_trial = part.c + length * (c - part.c), x.b + length * (b - x.b)
+            trial = Measure(part.H, part.G, c_trial, b_trial)
             trial_F = model.output(trial)
             trial_value = model.objective(trial_F, trial)
             if trial_value < value:
@@ -142,30 +159,38 @@ def best_masses(model: Model, x: Measure, tol: float) -> tuple[Measure, Tensor]:
         else:  # at the resolution of float64
             break
         decrease = value - trial_value
-        x, F, value = trial, trial_F, trial_value
-        quadratic = isinstance(model.problem.loss, SquaredError) and length == 1
-        if quadratic or decrease <= 1e-9 * abs(value):
+        x = Measure(x.H, x.G, x.c.index_copy(0, index, trial.c), trial.b)
+        F, value = trial_F, trial_value
+        exact = isinstance(model.problem.loss, SquaredError) and length == 1
+        if decrease <= 1e-9 * abs(value):
             break
     return x, F
 
 
+def _values(model: Model, x: Measure, F: Tensor) -> Tensor:
+    """g_j^T V^T relu(Q h_j) at the output F, shape (k,): the dual constraint is <= beta."""
+    found = torch.zeros_like(x.c)
+    for rows in model.blocks(len(x)):
+        _, V = model.loss(F[rows], rows)
+        found += ((V @ x.G.T) * (model.Q[rows] @ x.H).clamp_min_(0.0)).sum(dim=0)
+    return found
+
+
 def _newton_masses(model: Model, x: Measure, F: Tensor, tol: float) -> tuple[Tensor, Tensor]:
     """Minimise the quadratic model of the loss at F plus beta sum(c), over c >= 0 and b."""
-    k, problem = len(x), model.problem
-    tol = tol * problem.beta
-    gram = x.c.new_zeros((k + len(x.b) + 1,) * 2)
+    k, beta, start = len(x), model.problem.beta, x.c.cpu().numpy()
+    products = np.zeros((k + len(x.b) + 1,) * 2)
     for rows in model.blocks(k):
-        X = _columns(model, x, F[rows], rows)
-        gram += X.T @ X
-    if not problem.fit_intercept:
-        return nonnegative_qp(gram[:k, :k], gram[:k, -1] - problem.beta, tol, x.c), x.b
+        products += gram(_columns(model, x, F[rows], rows)).cpu().numpy()
+    M, a = products[:k, :k], products[:k, -1]
+    if not model.problem.fit_intercept:
+        return model.tensor(nonnegative_qp(M, a - beta, tol * beta, start)), x.b
     # b is free: eliminated by its normal equations (singular for multinomial log loss).
-    inverse = torch.linalg.pinv(gram[k:-1, k:-1], rtol=1e-12, hermitian=True)
-    across = inverse @ gram[k:-1, :k]
-    M = gram[:k, :k] - gram[:k, k:-1] @ across
-    a = gram[:k, -1] - across.T @ gram[k:-1, -1]
-    c = nonnegative_qp(M, a - problem.beta, tol, x.c)
-    return c, inverse @ gram[k:-1, -1] - across @ c
+    inverse = pinvh(products[k:-1, k:-1], rtol=1e-12)
+    across = inverse @ products[k:-1, :k]
+    M, a = M - products[:k, k:-1] @ across, a - across.T @ products[k:-1, -1]
+    c = nonnegative_qp(M, a - beta, tol * beta, start)
+    return model.tensor(c), model.tensor(inverse @ products[k:-1, -1] - across @ c)
 
 
 def _columns(model: Model, x: Measure, F: Tensor, rows: slice) -> Tensor:

@@ -1,124 +1,96 @@
-"""Quadratic programs over non-negative variables: an active set, or an interior point method."""
+"""Quadratic programs over non-negative variables, by the linear equations of their support."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotrs
 
-# Solves of the active set method, and steps of the interior point method.
-MAX_PIVOTS, MAX_ITER = 300, 60
+# Exchanges of many variables at a time: at most, and in a row that leave as many violations.
+MAX_EXCHANGES, PATIENCE = 25, 5
+# Solves of the method that exchanges one at a time.
+MAX_PIVOTS = 1000
+# Additions to the diagonal, relative to its mean: the first that makes M positive definite.
+RIDGES = 1e-13, 1e-11, 1e-9
 
 
-def nonnegative_qp(M: Tensor, a: Tensor, tol: float, start: Tensor) -> Tensor:
+def nonnegative_qp(M: np.ndarray, a: np.ndarray, tol: float, start: np.ndarray) -> np.ndarray:
     """Minimise 1/2 c^T M c - a^T c over c >= 0, for a positive semidefinite M (k, k).
 
-    From ``start`` (k,), non-negative, by the active set; where its support is far from the
-    optimal one, by an interior point method.
+    From ``start`` (k,), non-negative, to dual residuals a - M c of at most tol. Where M is singular
+    beyond rounding, the result may be a feasible point short of the optimum.
     """
-    if not bool((a > 0).any()):
-        return torch.zeros_like(a)
-    c = _active_set(M.cpu(), a.cpu(), tol, start.cpu())
-    return _interior_point(M, a, tol) if c is None else c.to(a.device)
+    if not np.any(a > 0):
+        return np.zeros_like(a)
+    tol += 1e-14 * float(np.abs(a).max())
+    c = _exchange_many(M, a, tol, start > 0)
+    return _exchange_one(M, a, tol, start) if c is None else c
 
 
-def _active_set(M: Tensor, a: Tensor, tol: float, c: Tensor) -> Tensor | None:
-    """Lawson and Hanson's method: to dual residuals of tol, or None after too many solves.
+def _exchange_many(M: np.ndarray, a: np.ndarray, tol: float, free: np.ndarray) -> np.ndarray | None:
+    """Block principal pivoting: all that violate their constraint change sides at once.
 
-    Lowers the objective at every step, by the variable that violates its constraint most.
+    Nothing makes that converge, though it mostly does, in some ten solves: None if it does not
+    (J. Judice and F. Pires, "A block principal pivoting algorithm", 1994).
     """
-    c, free = c.clone(), c > 0
-    root, rounding = M.diagonal().clamp_min(1e-300).sqrt(), 1e-14 * float(a.abs().max())
-    for _ in range(MAX_PIVOTS):
-        index = torch.nonzero(free)[:, 0]
-        if len(index):
-            L = _factor(M[index][:, index], 1e-13 * M.diagonal()[index])
-            if L is None:
-                return None
-            now, solved = c[index], torch.cholesky_solve(a[index, None], L)[:, 0]
-            down = solved <= 0
-            if bool(down.any()):
-                step = (now[down] / (now[down] - solved[down])).min()
-                moved = now + step * (solved - now)
-                c[index] = torch.where(moved > 1e-12 * moved.max(), moved, 0.0)
-                free = c > 0
-                continue
-            c[index] = solved
-        slack = torch.where(free, -torch.inf, a - M @ c)
-        enter = torch.argmax(slack / root)
-        if float(slack[enter]) <= tol + rounding:
+    fewest, patience = len(a) + 1, PATIENCE
+    for _ in range(MAX_EXCHANGES):
+        index = np.flatnonzero(free)
+        solved = _solve(M, a, index)
+        if solved is None:
+            return None
+        c = np.zeros_like(a)
+        c[index] = solved
+        wrong = np.where(free, c < 0, a - M[:, index] @ solved > tol)
+        n_wrong = int(np.count_nonzero(wrong))
+        if not n_wrong:
             return c
-        free[enter] = True
+        if n_wrong < fewest:
+            fewest, patience = n_wrong, PATIENCE
+        elif not patience:
+            return None
+        else:
+            patience -= 1
+        free = free ^ wrong
     return None
 
 
-def _interior_point(M: Tensor, a: Tensor, tol: float) -> Tensor:
-    """Mehrotra's predictor-corrector method, to a dual residual and complementarity of about tol.
+def _exchange_one(M: np.ndarray, a: np.ndarray, tol: float, start: np.ndarray) -> np.ndarray:
+    """Lawson and Hanson's method: every step lowers the objective.
 
-    Then the equations of the support found, so that the other entries are exactly zero.
+    A variable leaves where a step ends at its constraint; the one that violates its constraint
+    most enters.
     """
-    scale = float(M.diagonal().mean())
-    c = torch.full_like(a, max(float(a[a > 0].mean()) / scale * 0.1, 1e-12))
-    w = torch.full_like(a, max(float(a.abs().mean()), 1e-300))
-    for _ in range(MAX_ITER):
-        dual = M @ c - a - w
-        mu = float(c @ w) / len(c)
-        if float(dual.abs().max()) < 0.01 * tol and mu * len(c) < 0.01 * tol * float(c.sum()):
+    c, free = start.copy(), start > 0
+    root = np.sqrt(M.diagonal().clip(1e-300))
+    for _ in range(MAX_PIVOTS):
+        index = np.flatnonzero(free)
+        now, solved = c[index], _solve(M, a, index)
+        if solved is None:
             break
-        L = _factor(M, w / c)
-        if L is None:
+        down = solved <= 0
+        if down.any():
+            step = np.min(now[down] / (now[down] - solved[down]))
+            moved = now + step * (solved - now)
+            c[index] = np.where(moved > 1e-12 * moved.max(), moved, 0.0)
+            free = c > 0
+            continue
+        c[index] = solved
+        slack = np.where(free, -np.inf, a - M[:, index] @ solved)
+        enter = np.argmax(slack / root)
+        if slack[enter] <= tol:
             break
-        dc, dw = _direction(L, c, w, dual, -c * w)
-        length = min(_longest(c, dc), _longest(w, dw))
-        predicted = float((c + length * dc) @ (w + length * dw)) / len(c)
-        target = (predicted / mu) ** 3 * mu
-        dc, dw = _direction(L, c, w, dual, target - dc * dw - c * w)
-        length = min(1.0, 0.995 * min(_longest(c, dc), _longest(w, dw), 1 / 0.995))
-        c, w = c + length * dc, w + length * dw
-    return _on_support(M, a, torch.where(c * scale > w, c, 0.0), scale)
+        free[enter] = True
+    return c
 
 
-def _factor(M: Tensor, diagonal: Tensor) -> Tensor | None:
-    """Cholesky factor of M + diag, regularised if it has to be."""
-    scale = float(M.diagonal().mean())
-    for ridge in (0.0, 1e-12, 1e-10):
-        L, info = torch.linalg.cholesky_ex(M + torch.diag(diagonal + ridge * scale))
-        if not info:
-            return L
+def _solve(M: np.ndarray, a: np.ndarray, index: np.ndarray) -> np.ndarray | None:
+    """The c with M c = a on the rows and columns of index; None if M is singular there."""
+    if not len(index):
+        return a[index]
+    for ridge in RIDGES:
+        block = M[np.ix_(index, index)]
+        block.flat[:: len(index) + 1] += ridge * block.trace() / len(index)
+        L, failed = dpotrf(block, lower=1)
+        if not failed:
+            return dpotrs(L, a[index], lower=1)[0]
     return None
-
-
-def _direction(
-    L: Tensor, c: Tensor, w: Tensor, dual: Tensor, complementarity: Tensor
-) -> tuple[Tensor, Tensor]:
-    dc = torch.cholesky_solve((complementarity / c - dual)[:, None], L)[:, 0]
-    return dc, (complementarity - w * dc) / c
-
-
-def _longest(x: Tensor, dx: Tensor) -> float:
-    """Largest step up to 1 that keeps x + step dx >= 0."""
-    down = dx < 0
-    return min(1.0, float((-x[down] / dx[down]).min())) if bool(down.any()) else 1.0
-
-
-def _on_support(M: Tensor, a: Tensor, c: Tensor, scale: float) -> Tensor:
-    """Solve M c = a on the support of c, as far as entries stay positive, if that is better."""
-
-    def value(c: Tensor) -> float:
-        return float(0.5 * c @ (M @ c) - a @ c)
-
-    best = c
-    for _ in range(3):
-        index = torch.nonzero(c > 0)[:, 0]
-        if not len(index):
-            break
-        L = _factor(M[index][:, index], torch.full_like(a[index], 1e-13 * scale))
-        if L is None:
-            break
-        solved = torch.zeros_like(c)
-        solved[index] = torch.cholesky_solve(a[index, None], L)[:, 0].clamp_min(0.0)
-        if value(solved) <= value(best):
-            best = solved
-        if bool((solved[index] > 0).all()):
-            break
-        c = solved
-    return best
