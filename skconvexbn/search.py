@@ -26,12 +26,13 @@ MAX_NEARBY = 200
 N_RANDOM = 300
 # Maxima above this fraction of beta start the next round; this many at most for each sign.
 NEAR, MAX_POOL = 0.97, 300
-# Basin hopping that closes: chains for each sign, generations, maxima polished.
-N_CHAINS, N_GENERATIONS, N_POLISHED = 2400, 4, 200
+# Basin hopping that closes: chains for each sign, generations, maxima polished. Few long chains
+# find larger maxima than many short ones do in the same time.
+N_CHAINS, N_GENERATIONS, N_POLISHED = 300, 24, 200
 # Share of the chains that begin near active neurons: the largest maxima are there.
 SHARE_NEAR = 0.875
-# With more rows, starts climb on half as many, and this many of the best on all.
-MAX_ROWS, N_REFINED = 16_384, 32
+# With more rows, starts climb on half as many, and the best on all: one in so many, no fewer than.
+MAX_ROWS, REFINED, N_REFINED = 16_384, 64, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +220,8 @@ class Search:
             return self._values(V, sign, self._ascend(self._Q32, V, sign, starts, size, steps, dc))
         Q, rows = self._Q32[self._sample], V[self._sample]
         maxima = self._values(V, sign, self._ascend(Q, rows, sign, starts, size, steps, dc))
-        best = torch.argsort(maxima.values, descending=True, stable=True)[:N_REFINED]
+        n_best = max(N_REFINED, len(maxima) // REFINED)
+        best = torch.argsort(maxima.values, descending=True, stable=True)[:n_best]
         starts, size = maxima.H[:, best].cpu().numpy(), np.full(len(best), 0.05)
         H = self._ascend(self._Q32, V, sign, starts, size, 10, min(dc, 5))
         refined = self._values(V, sign, H)
