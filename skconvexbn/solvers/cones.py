@@ -58,12 +58,11 @@ class _InteriorPoint:
         self.model, self.problem, self.best = model, model.problem, best
         self.Q = Q = model.Q
         n, q = Q.shape
-        D = model.tensor(arrangements.masks())
-        self.D = torch.cat([D, D])
-        J = len(self.D)
-        self.e = torch.ones_like(self.D[:, :1])
+        self.D = D = model.tensor(arrangements.masks())  # blocks with e_j = 1, then those with -1
+        J = 2 * len(D)
+        self.e = torch.ones_like(D[:, :1]).repeat(2, 1)
         self.e[J // 2 :] = -1.0
-        self.signed, self.M = self.e * self.D, 2 * self.D - 1
+        self.M = (2 * D - 1).repeat(2, 1)
         self.x = Q.new_zeros(J, q + 1)
         self.x[:, 0] = 1.0
         self.y = Q.new_zeros(J, q + 1)
@@ -90,11 +89,13 @@ class _InteriorPoint:
 
     def _forward(self, s: Tensor) -> Tensor:
         """sum_j e_j D_j Q s_j, shape (n,)."""
-        return (self.signed * (s @ self.Q.T)).sum(dim=0)
+        plus, minus = s.chunk(2)
+        return ((self.D.T @ (plus - minus)) * self.Q).sum(dim=1)
 
     def _adjoint(self, v: Tensor) -> Tensor:
         """e_j Q^T D_j v, shape (J, q)."""
-        return (self.signed * v) @ self.Q
+        plus = self.D @ (v[:, None] * self.Q)
+        return torch.cat([plus, -plus])
 
     def _weighted_products(self, weights: Tensor) -> Tensor:
         """Q^T diag(w_j) Q of the rows w_j of weights, shape (J, q, q)."""
