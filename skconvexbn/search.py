@@ -29,6 +29,8 @@ NEAR, MAX_POOL = 0.97, 300
 # Basin hopping that closes: chains for each sign, generations, maxima polished. Few long chains
 # find larger maxima than many short ones do in the same time.
 N_CHAINS, N_GENERATIONS, N_POLISHED = 300, 24, 200
+# Generations grow in proportion to q from the first of these to the second.
+EASY, HARD = 16, 48
 # Share of the chains that begin near active neurons: the largest maxima are there.
 SHARE_NEAR = 0.875
 # With more rows, starts climb on half as many, and the best on all: one in so many, no fewer than.
@@ -150,10 +152,11 @@ class Search:
         """
         chains = {sign: self._chains(V, sign, active) for sign in _signs(V)}
         seen, polished = list(chains.values()), self._polish_top(V, beta, join(*chains.values()))
-        for t in range(1, effort * N_GENERATIONS + 1):
+        n_generations = int(N_GENERATIONS * np.clip(self.Q.shape[1], EASY, HARD) / EASY)
+        for t in range(1, effort * n_generations + 1):
             if refuted(max(m.largest for m in (polished, *chains.values()))):
                 break
-            if t % N_GENERATIONS == 0:
+            if t % n_generations == 0:
                 polished = join(polished, self._polish_top(V, beta, join(*seen)))
                 continue
             for sign, best in chains.items():

@@ -158,12 +158,14 @@ class _Run:
     def _close(self) -> None:
         """Search thoroughly at the best dual point; the bound is then what this search found.
 
-        Rounds go on until such a search fails, so each must be harder to fail than the last.
+        Rounds go on until such a search fails, so each must be harder to fail than the last. The
+        search of a last round, with the gap still open, is not cut short.
         """
         problem, best = self.problem, self.best
+        closed = best.closed
 
         def refuted(dual_norm: float) -> bool:
-            return best.primal - problem.dual(best.V, dual_norm) > self.best.limit
+            return closed and best.primal - problem.dual(best.V, dual_norm) > best.limit
 
         V = self.model.tensor(best.V)
         around = join(self._best_neurons(), self.cuts)
