@@ -30,7 +30,8 @@ def _exchange_many(M: np.ndarray, a: np.ndarray, tol: float, free: np.ndarray) -
     """Block principal pivoting: all that violate their constraint change sides at once.
 
     Nothing makes that converge, though it mostly does, in some ten solves: None if it does not
-    (J. Judice and F. Pires, "A block principal pivoting algorithm", 1994).
+    (J. Judice and F. Pires, "A block principal pivoting algorithm for large-scale strictly
+    monotone linear complementarity problems", 1994).
     """
     fewest, patience = len(a) + 1, PATIENCE
     for _ in range(MAX_EXCHANGES):
