@@ -31,8 +31,8 @@ NEAR, MAX_POOL = 0.97, 300
 N_CHAINS, N_GENERATIONS, N_POLISHED = 300, 24, 200
 # Generations grow in proportion to q from the first of these to the second.
 EASY, HARD = 16, 48
-# Share of the chains that begin near active neurons: the largest maxima are there.
-SHARE_NEAR = 0.875
+# Share of the chains that begin near active neurons, where most of the largest maxima are.
+SHARE_NEAR = 0.5
 # With more rows, starts climb on half as many, and the best on all: one in so many, no fewer than.
 MAX_ROWS, REFINED, N_REFINED = 16_384, 64, 8
 
