@@ -157,7 +157,8 @@ class Search:
             if refuted(max(m.largest for m in (polished, *chains.values()))):
                 break
             if t % n_generations == 0:
-                polished = join(polished, self._polish_top(V, beta, join(*seen)))
+                seen = [self.distinct(join(*seen), NEAR * beta, 2 * MAX_POOL)]
+                polished = join(polished, self._polish_top(V, beta, seen[0]))
                 continue
             for sign, best in chains.items():
                 new = self._hop(V, sign, best)
@@ -174,12 +175,12 @@ class Search:
         """The best of each sign, polished."""
         found = []
         for sign in _signs(V):
-            top = self.distinct(_of_sign(maxima, sign), 0.97 * beta, self._n_polished)
+            top = self.distinct(_of_sign(maxima, sign), NEAR * beta, self._n_polished)
             found.append(self._polish(V, sign, top))
         return join(*found)
 
     def _chains(self, V: Tensor, sign: float, active: Maxima) -> Maxima:
-        """First points of the chains: most climb from near active neurons, some from anywhere."""
+        """First points of the chains: some climb from near active neurons, some from anywhere."""
         H = _of_sign(active, sign).H.cpu().numpy()
         starts, size = self._random(N_CHAINS), np.ones(N_CHAINS)
         if H.shape[1]:
