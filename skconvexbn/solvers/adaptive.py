@@ -27,7 +27,8 @@ WIDTHS = (0.5, 0.6, 1e-5)
 WARM_WIDTH = 0.02
 # Random neurons to begin with, and steps of a descent.
 N_START, N_STEPS = 200, 60
-# Gaps, in units of the zero model's loss, from which on searches make more effort.
+# Gaps, in units of the zero model's loss, from which on searches make more effort; without
+# certificates the first alone.
 EFFORTS = (1e-2, 2e-3)
 # Without certificates: fall of a descent's last steps, in units of the gap allowed, that ends it.
 PACE = 0.03
@@ -122,7 +123,8 @@ class _Run:
         problem, best = self.problem, self.best
         x, F = self._improve(x, width)
         V = self.model.tensor(problem.dual_point(F.cpu().numpy()))
-        effort = sum(best.gap < limit for limit in EFFORTS)
+        efforts = EFFORTS if self.options.certify else EFFORTS[:1]
+        effort = sum(best.gap < limit for limit in efforts)
         found = self.search.round(V, problem.beta, x.neurons, self.cuts, effort)
         self._cut(V, found)
         self._offer_dual(V.cpu().numpy(), self.cuts.largest)
