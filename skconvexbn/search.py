@@ -148,12 +148,13 @@ class Search:
         The perturbations are log-uniform from 0.03 to 0.8, the first step matched to them. The
         best maxima are climbed again in float64, those of the first generation at once: that alone
         raises them by per cents. Ends early once ``refuted(largest value)``; ``effort`` multiplies
-        the generations.
+        the generations, which are fewest at 0.
         """
         chains = {sign: self._chains(V, sign, active) for sign in _signs(V)}
         seen, polished = list(chains.values()), self._polish_top(V, beta, join(*chains.values()))
-        n_generations = int(N_GENERATIONS * np.clip(self.Q.shape[1], EASY, HARD) / EASY)
-        for t in range(1, effort * n_generations + 1):
+        hardness = np.clip(self.Q.shape[1], EASY, HARD) / EASY if effort else 1.0
+        n_generations = int(N_GENERATIONS * hardness)
+        for t in range(1, max(effort, 1) * n_generations + 1):
             if refuted(max(m.largest for m in (polished, *chains.values()))):
                 break
             if t % n_generations == 0:

@@ -36,6 +36,8 @@ PACE = 0.03
 N_FINISH, ENOUGH = 10, 0.01
 # Largest factor on the length of thorough searches, which every refutation raises by one.
 MAX_EFFORT = 3
+# Time of the last such search on top of max_time, as a share of it.
+LAST_SHARE = 0.1
 # Without certificates: the last round's decrease of the objective, relative to tol.
 SETTLED = 0.1
 # Accuracy of the masses, relative to beta.
@@ -160,18 +162,22 @@ class _Run:
     def _close(self) -> None:
         """Search thoroughly at the best dual point; the bound is then what this search found.
 
-        Rounds go on until such a search fails, so each must be harder to fail than the last. The
-        search of a last round, with the gap still open, is not cut short.
+        Rounds go on until such a search fails, so each must be harder to fail than the last. In a
+        last round with the gap still open nothing can fail: the search ends with its generations,
+        or when it has taken a share of the time.
         """
         problem, best = self.problem, self.best
-        closed = best.closed
+        closed, deadline = best.closed, (1 + LAST_SHARE) * self.options.max_time
 
         def refuted(dual_norm: float) -> bool:
-            return closed and best.primal - problem.dual(best.V, dual_norm) > best.limit
+            if not closed:
+                return best.seconds > deadline
+            return best.primal - problem.dual(best.V, dual_norm) > best.limit
 
         V = self.model.tensor(best.V)
         around = join(self._best_neurons(), self.cuts)
-        found = self.search.close(V, problem.beta, around, refuted, self.effort)
+        effort = self.effort if closed else 0
+        found = self.search.close(V, problem.beta, around, refuted, effort)
         best.raise_dual_norm(found.largest)
         if not best.closed:
             self.effort = min(self.effort + 1, MAX_EFFORT)
