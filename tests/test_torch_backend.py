@@ -427,6 +427,6 @@ def test_without_certificates_nearly_the_same_network(monkeypatch):
     certified = backend.solve(problem, None, Options(1e-3, 100))
     monkeypatch.setattr(Search, "close", None)  # no thorough search
     quick = backend.solve(problem, None, Options(1e-3, 100, certify=False))
-    assert quick.n_iter <= 2 * certified.n_iter  # shorter ones
+    assert quick.n_iter <= certified.n_iter
     values = [problem.primal(s.H, s.G, s.b) for s in (certified, quick)]
     assert abs(values[1] - values[0]) <= 1e-3 * problem.zero_loss
