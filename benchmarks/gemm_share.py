@@ -22,6 +22,7 @@ from sklearn.datasets import load_digits, make_friedman1
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from skconvexbn.hopping import BasinHopping
 from skconvexbn.losses import MultinomialLogLoss, SquaredError
 from skconvexbn.problem import Options, Problem
 from skconvexbn.search import Search
@@ -119,7 +120,9 @@ def works(problem, device):
         Search(model.Q, 0).round(V, problem.beta, neurons, none, 1)
 
     def thorough():
-        Search(model.Q, 0).close(V, problem.beta, neurons, lambda norm: False)
+        hopping = BasinHopping(Search(model.Q, 0), V, problem.beta, neurons)
+        while hopping.n_generations < 24:
+            hopping.hop()
 
     return {
         "fit": lambda: solve(problem, None, options),

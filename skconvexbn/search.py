@@ -7,7 +7,6 @@ gives a lower bound on the maximum: certificates that rest on it say so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,13 +25,8 @@ MAX_NEARBY = 200
 N_RANDOM = 300
 # Maxima above this fraction of beta start the next round; this many at most for each sign.
 NEAR, MAX_POOL = 0.97, 300
-# Basin hopping that closes: chains for each sign, generations, maxima polished. Few long chains
-# find larger maxima than many short ones do in the same time.
-N_CHAINS, N_GENERATIONS, N_POLISHED = 300, 24, 200
-# Generations grow in proportion to q from the first of these to the second.
-EASY, HARD = 16, 48
-# Share of the chains that begin near active neurons, where most of the largest maxima are.
-SHARE_NEAR = 0.5
+# Maxima polished at most for each sign.
+N_POLISHED = 200
 # With more rows, starts climb on half as many, and the best on all: one in so many, no fewer than.
 MAX_ROWS, REFINED, N_REFINED = 16_384, 64, 8
 
@@ -111,111 +105,65 @@ class Search:
         """
         steps, dc = CLIMB if effort else (CLIMB[0], 0)
         found = []
-        for sign in _signs(V):
-            of_sign = _of_sign(active, sign)
-            H = of_sign.H.cpu().numpy()
-            starts, sizes = [self._random(N_RANDOM)], [1.0]
-            starts += [_of_sign(pool, sign).H.cpu().numpy(), H]
+        for sign in signs(V):
+            H = of_sign(active, sign).H.cpu().numpy()
+            starts, sizes = [self.random(N_RANDOM)], [1.0]
+            starts += [of_sign(pool, sign).H.cpu().numpy(), H]
             sizes += [0.1, 0.1]
             k = H.shape[1]
             if k:
                 some = min(k, MAX_NEARBY)
                 for noise, size in NEARBY:
                     near = H[:, self._rng.permutation(k)[:some]]
-                    starts.append(near + noise * self._noise(near.shape))
+                    starts.append(near + noise * self.noise(near.shape))
                     sizes.append(size)
                 i, j = self._rng.integers(0, k, (2, some))
                 u = self._rng.uniform(size=some)
                 starts.append(H[:, i] * u + H[:, j] * (1 - u))
                 sizes.append(0.3)
             first_steps = np.repeat(sizes, [s.shape[1] for s in starts])
-            found.append(self._climb(V, sign, np.hstack(starts), first_steps, steps, dc))
+            found.append(self.climb(V, sign, np.hstack(starts), first_steps, steps, dc))
             if effort > 1:
-                top = self.distinct(found[-1], beta, self._n_polished)
-                found.append(self._polish(V, sign, top))
+                top = self.distinct(found[-1], beta, N_POLISHED)
+                found.append(self.polish(V, sign, top))
         return self.distinct(join(*found), NEAR * beta, MAX_POOL)
 
-    def close(
-        self,
-        V: Tensor,
-        beta: float,
-        active: Maxima,
-        refuted: Callable[[float], bool],
-        effort: int = 1,
-    ) -> Maxima:
-        """Maxima by basin hopping: chains that perturb their best point and climb again.
+    def polish(self, V: Tensor, sign: float, maxima: Maxima) -> Maxima:
+        """Climb in float64 by small steps: maxima lie on kinks that float32 resolves to 1e-5.
 
-        The perturbations are log-uniform from 0.03 to 0.8, the first step matched to them. The
-        best maxima are climbed again in float64, those of the first generation at once: that alone
-        raises them by per cents. Ends early once ``refuted(largest value)``; ``effort`` multiplies
-        the generations, which are fewest at 0.
+        With many rows only the first of the maxima.
         """
-        chains = {sign: self._chains(V, sign, active) for sign in _signs(V)}
-        seen, polished = list(chains.values()), self._polish_top(V, beta, join(*chains.values()))
-        hardness = np.clip(self.Q.shape[1], EASY, HARD) / EASY if effort else 1.0
-        n_generations = int(N_GENERATIONS * hardness)
-        for t in range(1, max(effort, 1) * n_generations + 1):
-            if refuted(max(m.largest for m in (polished, *chains.values()))):
-                break
-            if t % n_generations == 0:
-                seen = [self.distinct(join(*seen), NEAR * beta, 2 * MAX_POOL)]
-                polished = join(polished, self._polish_top(V, beta, seen[0]))
-                continue
-            for sign, best in chains.items():
-                new = self._hop(V, sign, best)
-                seen.append(new)
-                better = new.values > best.values
-                chains[sign] = Maxima(
-                    torch.where(better, new.H, best.H),
-                    torch.where(better[:, None], new.G, best.G),
-                    torch.where(better, new.values, best.values),
-                )
-        return self.distinct(join(polished, *seen), NEAR * beta, MAX_POOL)
-
-    def _polish_top(self, V: Tensor, beta: float, maxima: Maxima) -> Maxima:
-        """The best of each sign, polished."""
-        found = []
-        for sign in _signs(V):
-            top = self.distinct(_of_sign(maxima, sign), NEAR * beta, self._n_polished)
-            found.append(self._polish(V, sign, top))
-        return join(*found)
-
-    def _chains(self, V: Tensor, sign: float, active: Maxima) -> Maxima:
-        """First points of the chains: some climb from near active neurons, some from anywhere."""
-        H = _of_sign(active, sign).H.cpu().numpy()
-        starts, size = self._random(N_CHAINS), np.ones(N_CHAINS)
-        if H.shape[1]:
-            k = int(SHARE_NEAR * N_CHAINS)
-            turns = self._rng.permutation(np.resize(np.arange(H.shape[1]), k))
-            noise = np.exp(self._rng.uniform(np.log(0.01), np.log(0.3), k))
-            starts[:, :k] = H[:, turns] + noise * self._noise((len(H), k))
-            size[:k] = np.clip(noise, 0.03, 0.3)
-        return self._climb(V, sign, starts, size, *CLIMB)
-
-    def _hop(self, V: Tensor, sign: float, best: Maxima) -> Maxima:
-        """Climb from perturbations of the chains' best points."""
-        noise = np.exp(self._rng.uniform(np.log(0.03), np.log(0.8), len(best)))
-        H = best.H.cpu().numpy()
-        starts = H + noise * self._noise(H.shape)
-        return self._climb(V, sign, starts, np.clip(noise, 0.03, 0.5), *CLIMB)
-
-    def _polish(self, V: Tensor, sign: float, maxima: Maxima) -> Maxima:
-        """Climb in float64 by small steps: maxima lie on kinks that float32 resolves to 1e-5."""
+        maxima = maxima[: self._n_polished]
         H = maxima.H
         for size in (0.02, 0.001):
             starts, sizes = H.cpu().numpy(), np.full(len(maxima), size)
             H = self._ascend(self.Q, V, sign, starts, sizes, 60, 20, final=0.01 * size)
         return self._values(V, sign, H)
 
-    def _random(self, n: int) -> np.ndarray:
+    def random(self, n: int) -> np.ndarray:
+        """Standard normal starts (q, n)."""
         return self._rng.standard_normal((self.Q.shape[1], n))
 
-    def _noise(self, shape: tuple[int, ...]) -> np.ndarray:
+    def noise(self, shape: tuple[int, ...]) -> np.ndarray:
         """Normal perturbations of norm about 2."""
         return self._rng.standard_normal(shape) * (2 / np.sqrt(shape[0]))
 
-    def _climb(
-        self, V: Tensor, sign: float, starts: np.ndarray, size: np.ndarray, steps: int, dc: int
+    def log_uniform(self, low: float, high: float, n: int) -> np.ndarray:
+        """Sizes of perturbations."""
+        return np.exp(self._rng.uniform(np.log(low), np.log(high), n))
+
+    def turns(self, k: int, n: int) -> np.ndarray:
+        """Indices below k in random order, each as often as the others."""
+        return self._rng.permutation(np.resize(np.arange(k), n))
+
+    def climb(
+        self,
+        V: Tensor,
+        sign: float,
+        starts: np.ndarray,
+        size: np.ndarray,
+        steps: int = CLIMB[0],
+        dc: int = CLIMB[1],
     ) -> Maxima:
         """Climb from the columns of starts in float32; values and g in float64.
 
@@ -289,12 +237,13 @@ class Search:
         return maxima[torch.as_tensor(np.sort(first)[:at_most], device=self.Q.device)]
 
 
-def _signs(V: Tensor) -> tuple[float, ...]:
+def signs(V: Tensor) -> tuple[float, ...]:
     """Signs of g to search for: both with one output; 0 stands for a free g."""
     return (1.0, -1.0) if V.shape[1] == 1 else (0.0,)
 
 
-def _of_sign(maxima: Maxima, sign: float) -> Maxima:
+def of_sign(maxima: Maxima, sign: float) -> Maxima:
+    """Maxima with this sign of g; all where g is free."""
     return maxima[maxima.G[:, 0] == sign] if sign else maxima
 
 

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.arrangements import enumerate_all
+from skconvexbn.hopping import BasinHopping
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skconvexbn.oracle import in_arrangements
 from skconvexbn.problem import Options, Problem
@@ -172,6 +173,17 @@ def test_descent_lowers_the_objective():
     assert model.objective(model.output(y), y) < 0.5 * model.objective(model.output(x), x)
 
 
+def thorough(search, V, beta, around):
+    """Maxima of 24 generations."""
+    hopping = BasinHopping(search, V, beta, around)
+    for _ in range(23):
+        hopping.hop()
+    found = hopping.maxima
+    assert hopping.n_generations == 24
+    assert found.largest == hopping.largest
+    return found
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("q", [2, 3])
 @pytest.mark.parametrize("seed", range(4))
@@ -182,7 +194,7 @@ def test_search_finds_the_exact_maximum(q, seed, device):
     search = Search(torch.as_tensor(Q, device=device), seed)
     v = torch.as_tensor(V, device=device)
     nothing = Maxima(v.new_zeros(q, 0), v.new_zeros(0, 1), v.new_zeros(0))
-    found = search.close(v, exact, nothing, lambda norm: False)
+    found = thorough(search, v, exact, nothing)
     assert found.largest == pytest.approx(exact, rel=1e-6)
     assert found.largest <= exact * (1 + 1e-12)
     rough = search.round(v, exact, nothing, nothing, effort=1)
@@ -213,7 +225,7 @@ def test_search_with_many_rows_climbs_on_a_sample(monkeypatch):
     nothing = Maxima(Q.new_zeros(3, 0), Q.new_zeros(0, 1), Q.new_zeros(0))
     search = Search(Q, 0)
     assert len(search._sample) == 50
-    found = search.close(V, exact, nothing, lambda norm: False)
+    found = thorough(search, V, exact, nothing)
     assert found.largest == pytest.approx(exact, rel=1e-4)
 
 
@@ -425,7 +437,7 @@ def test_without_certificates_nearly_the_same_network(monkeypatch):
     Q = Whitening.fit(X, w).basis().transform(X)
     problem = Problem(Q, ((y - y.mean()) / y.std())[:, None], w, SquaredError(), 0.3, True)
     certified = backend.solve(problem, None, Options(1e-3, 100))
-    monkeypatch.setattr(Search, "close", None)  # no thorough search
+    monkeypatch.setattr("skconvexbn.solvers.adaptive.BasinHopping", None)  # no thorough search
     quick = backend.solve(problem, None, Options(1e-3, 100, certify=False))
     assert quick.n_iter <= certified.n_iter
     values = [problem.primal(s.H, s.G, s.b) for s in (certified, quick)]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 
+from ..hopping import BasinHopping
 from ..problem import Options, Solution
 from ..search import MAX_POOL, NEAR, Maxima, Search, join, normalise
 from .descent import descend
@@ -34,8 +35,9 @@ EFFORTS = (1e-2, 2e-3)
 PACE = 0.03
 # Descents after the gap is closed, and the fall in units of the gap allowed that ends them.
 N_FINISH, ENOUGH = 10, 0.01
-# Largest factor on the length of thorough searches, which every refutation raises by one.
-MAX_EFFORT = 3
+# Thorough searches: generations at first, which every refutation adds to until the factor. They
+# double, up to a maximum, until the gap no longer rises, by a fraction of what is allowed.
+LENGTH, MAX_EFFORT, MAX_LENGTH, STILL = 12, 3, 192, 0.1
 # Time of the last such search on top of max_time, as a share of it.
 LAST_SHARE = 0.1
 # Without certificates: the last round's decrease of the objective, relative to tol.
@@ -163,22 +165,23 @@ class _Run:
         """Search thoroughly at the best dual point; the bound is then what this search found.
 
         Rounds go on until such a search fails, so each must be harder to fail than the last. In a
-        last round with the gap still open nothing can fail: the search ends with its generations,
-        or when it has taken a share of the time.
+        last round with the gap still open nothing can fail: the search ends when it is done, or
+        when it has taken a share of the time.
         """
-        problem, best = self.problem, self.best
+        best, beta = self.best, self.problem.beta
         closed, deadline = best.closed, (1 + LAST_SHARE) * self.options.max_time
-
-        def refuted(dual_norm: float) -> bool:
-            if not closed:
-                return best.seconds > deadline
-            return best.primal - problem.dual(best.V, dual_norm) > best.limit
-
-        V = self.model.tensor(best.V)
         around = join(self._best_neurons(), self.cuts)
-        effort = self.effort if closed else 0
-        found = self.search.close(V, problem.beta, around, refuted, effort)
-        best.raise_dual_norm(found.largest)
+        hopping = BasinHopping(self.search, self.model.tensor(best.V), beta, around)
+        best.raise_dual_norm(hopping.largest)
+        check, gap = LENGTH * (self.effort if closed else 1), best.gap
+        while best.closed if closed else best.seconds <= deadline:
+            hopping.hop()
+            best.raise_dual_norm(hopping.largest)
+            if hopping.n_generations == check:
+                rise = best.gap - gap
+                if rise <= STILL * max(self.options.tol, gap) or check >= MAX_LENGTH:
+                    break
+                check, gap = 2 * check, best.gap
         if not best.closed:
             self.effort = min(self.effort + 1, MAX_EFFORT)
-        self.cuts = self.search.distinct(join(found, self.cuts), 0.0, 2 * MAX_POOL)
+        self.cuts = self.search.distinct(join(hopping.maxima, self.cuts), 0.0, 2 * MAX_POOL)
