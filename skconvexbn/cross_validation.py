@@ -181,7 +181,8 @@ class CrossValidated(ConvexBNBase):
     ) -> None:
         """Fit the best candidate, or all that have a share in the average, to all rows.
 
-        They are reached along beta as in the folds; the best one then gets its certificate.
+        They are reached along beta, from the largest that has a share; the best then gets its
+        certificate.
         """
         shares = self._shares().reshape(len(grid), len(betas))
         used = np.flatnonzero(shares.any(axis=1)).tolist()
@@ -368,6 +369,7 @@ def _fit_path(
     if not shares.any():
         return {}
     with one_thread():
-        path = betas[: np.flatnonzero(shares)[-1] + 1]
-        fits = enumerate(model._solve_path(model._task(training, seed), path, certify=False))
+        first, last = np.flatnonzero(shares)[[0, -1]]
+        task, path = model._task(training, seed), betas[first : last + 1]
+        fits = enumerate(model._solve_path(task, path, certify=False), first)
         return {j: fit for j, fit in fits if shares[j]}

@@ -48,17 +48,21 @@ def _value_and_gradient(
     beta = model.problem.beta
     value = beta / 2 * float(H.square().sum() + G.square().sum())
     slope_H, slope_G, slope_b = beta * H, beta * G, torch.zeros_like(b)
-    width = mu**2 * H.square().sum(dim=0)
-    for rows in model.blocks(H.shape[1]):
+    width, half = (mu**2 * H.square().sum(dim=0)).clamp_min_(1e-300), G / 2
+    for rows in model.blocks(H.shape[1]):  # as few passes over (rows, neurons) as will do
         Q = model.Q[rows]
         Z = Q @ H
-        root = (Z * Z).add_(width).sqrt_().clamp_min_(1e-300)
-        A = Z.add_(root).mul_(0.5)
-        loss, V = model.loss(A @ G + b, rows)
+        root = torch.addcmul(width, Z, Z).sqrt_()
+        A = Z.add_(root)  # 2 psi
+        loss, V = model.loss(A @ half + b, rows)
         value += loss
-        slope_G -= A.T @ V
+        slope_G -= A.T @ (V / 2)
         slope_b -= model.free * V.sum(dim=0)
-        slope_H -= Q.T @ A.div_(root).mul_(V @ G.T)
+        A.div_(root)  # 2 psi'
+        if len(b) == 1:
+            slope_H -= ((Q * V).T @ A).mul_(half[:, 0])
+        else:
+            slope_H -= Q.T @ A.mul_(V @ half.T)
     return value, torch.cat([slope_H.reshape(-1), slope_G.reshape(-1), slope_b])
 
 
