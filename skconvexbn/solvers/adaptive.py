@@ -35,9 +35,9 @@ EFFORTS = (1e-2, 2e-3)
 PACE = 0.03
 # Descents after the gap is closed, and the fall in units of the gap allowed that ends them.
 N_FINISH, ENOUGH = 10, 0.01
-# Thorough searches: generations at first, which every refutation adds to until the factor. They
-# double, up to a maximum, until the gap no longer rises, by a fraction of what is allowed.
-LENGTH, MAX_EFFORT, MAX_LENGTH, STILL = 12, 3, 192, 0.1
+# Thorough searches: generations at first, times a factor that every refutation raises, up to this.
+# They double until the gap no longer rises by this fraction of what is allowed, or are long enough.
+LENGTH, MAX_EFFORT, STILL, LONG = 12, 3, 0.1, 192
 # Time of the last such search on top of max_time, as a share of it.
 LAST_SHARE = 0.1
 # Without certificates: the last round's decrease of the objective, relative to tol.
@@ -179,7 +179,7 @@ class _Run:
             best.raise_dual_norm(hopping.largest)
             if hopping.n_generations == check:
                 rise = best.gap - gap
-                if rise <= STILL * max(self.options.tol, gap) or check >= MAX_LENGTH:
+                if rise <= STILL * max(self.options.tol, gap) or check >= LONG:
                     break
                 check, gap = 2 * check, best.gap
         if not best.closed:
