@@ -160,12 +160,7 @@ def convex_bn_path(
     >>> path.n_neurons[:2] > 0
     array([False,  True])
     """
-    for name in ("beta", "rank", "shrinkage"):
-        if name in params:
-            raise TypeError(
-                f"convex_bn_path takes {name}s, a list of values, got {name}={params[name]!r}; use "
-                f"{name}s=[{params[name]!r}]."
-            )
+    _check_lists(params)
     model = ESTIMATORS[loss](**params)
     model._validate_params()
     training = model._training(*model._validate(X, y, sample_weight))
@@ -196,6 +191,16 @@ def convex_bn_path(
     if return_networks:
         path.network = networks
     return path
+
+
+def _check_lists(params: dict[str, Any]) -> None:
+    """Refuse one value of what the path takes many of."""
+    for name in ("beta", "rank", "shrinkage"):
+        if name in params:
+            raise TypeError(
+                f"convex_bn_path takes {name}s, a list of values, got {name}={params[name]!r}; use "
+                f"{name}s=[{params[name]!r}]."
+            )
 
 
 def _points(

@@ -431,6 +431,23 @@ def test_cuda_gives_what_the_cpu_gives():
     assert isinstance(gpu.predict(X), np.ndarray)
 
 
+@pytest.mark.parametrize(("still", "length"), [(1.0, 12), (-1.0, 48)])
+def test_a_thorough_search_doubles_while_the_gap_rises(still, length, monkeypatch):
+    """Never by all that is allowed, always by less than nothing: one look, or to the end."""
+    monkeypatch.setattr("skconvexbn.solvers.adaptive.STILL", still)
+    monkeypatch.setattr("skconvexbn.solvers.adaptive.LONG", 48)
+    hop, generations = BasinHopping.hop, [0]
+
+    def count(hopping):
+        hop(hopping)
+        generations.append(hopping.n_generations)
+
+    monkeypatch.setattr(BasinHopping, "hop", count)
+    problem = make_problem("squared", n=60, q=4, fit_intercept=True, seed=0)
+    assert backend.solve(problem, None, Options(0.1, 100)).n_iter < 100
+    assert max(generations) == length
+
+
 def test_without_certificates_nearly_the_same_networks_in_fewer_rounds(monkeypatch):
     X, y = load_diabetes(return_X_y=True)
     w = np.ones(len(y))
