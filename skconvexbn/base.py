@@ -212,7 +212,7 @@ class ConvexBNBase(BaseEstimator):
             gap=gap,
             zero_loss=zero_loss,
             certificate=solution.certificate,
-            converged=bool(gap <= max(self.tol, ROUNDING) * zero_loss),
+            converged=not solution.interrupted and gap <= max(self.tol, ROUNDING) * zero_loss,
             interrupted=solution.interrupted,
             n_iter=solution.n_iter,
             backend=task.backend,
@@ -225,6 +225,7 @@ class ConvexBNBase(BaseEstimator):
     ) -> Iterator[Fit]:
         """Fits at each of the betas, in the units of the data, from the neurons of the one before.
 
+        An interrupted one is the last.
         Betas should descend: neurons are few at first, and those found so far all stay useful.
         """
         start = None
@@ -232,6 +233,8 @@ class ConvexBNBase(BaseEstimator):
             fit = self._solve(task, self._resolve_beta(task, beta), start, certify)
             start = fit.start
             yield fit
+            if fit.interrupted:
+                return
 
     def _resolve_beta(self, task: Task, beta: float | str) -> float:
         """Beta in the solver's units: as given, by the rule for "auto", or the limit for 0.

@@ -151,7 +151,7 @@ class CrossValidated(ConvexBNBase):
         parallel = Parallel(n_jobs=self.n_jobs)
 
         scorer = self._default_scorer() if self.scoring is None else self._given_scorer()
-        if self.average and getattr(scorer, "_sign", -1) > 0:
+        if self.average and isinstance(self.scoring, str) and getattr(scorer, "_sign", -1) > 0:
             raise ValueError(
                 f"average=True needs scores that are minus a loss, got scoring={self.scoring!r}; "
                 "use scoring=None or one of the 'neg_' scorers."
@@ -179,26 +179,26 @@ class CrossValidated(ConvexBNBase):
         betas: np.ndarray,
         parallel: Parallel,
     ) -> None:
-        """Fit the best candidate, or all that have a share in the average, to all rows.
+        """Fit the best candidate to all rows, with its certificate; others that have a share too.
 
-        They are reached along beta, from the largest that has a share; the best then gets its
-        certificate.
+        Those are reached along beta, from the largest that has a share.
         """
         shares = self._shares().reshape(len(grid), len(betas))
         used = np.flatnonzero(shares.any(axis=1)).tolist()
         models = {i: copy(model).set_params(**grid[i]) for i in used}
-        with one_thread():
-            fits = parallel(
-                delayed(_fit_path)(models[i], training, seed, betas, shares[i]) for i in used
-            )
-        paths = dict(zip(used, fits, strict=True))
         i, j = divmod(self.best_index_, len(betas))
-        task = models[i]._task(training, seed)
-        beta = model._resolve_beta(task, betas[j])
-        start = deepcopy(paths[i][j].start)  # arrays that ray returns are read-only
-        paths[i][j] = best = models[i]._solve(task, beta, start)
+        task, start = models[i]._task(training, seed), None
+        if self.average:
+            with one_thread():
+                fits = parallel(
+                    delayed(_fit_path)(models[i], training, seed, betas, shares[i]) for i in used
+                )
+            paths = dict(zip(used, fits, strict=True))
+            start = deepcopy(paths[i][j].start)  # arrays that ray returns are read-only
+        best = models[i]._solve(task, model._resolve_beta(task, betas[j]), start)
         self._set_fit(best)
         if self.average:
+            paths[i][j] = best
             networks = [fit.network for path in paths.values() for fit in path.values()]
             self._set_network(Network.average(networks, shares[shares > 0].tolist()))
         self.shares_ = shares.ravel()
@@ -345,7 +345,7 @@ def _score_path(
     results = []
     with one_thread():
         begin = perf_counter()
-        for fit in model._solve_path(model._task(training, seed), betas, certify=False):
+        for fit in _candidate_fits(model, training, seed, betas):
             model._set_fit(fit)
             fitted = perf_counter()
             score = scorer(model, X, y, **score_params)
@@ -370,6 +370,15 @@ def _fit_path(
         return {}
     with one_thread():
         first, last = np.flatnonzero(shares)[[0, -1]]
-        task, path = model._task(training, seed), betas[first : last + 1]
-        fits = enumerate(model._solve_path(task, path, certify=False), first)
-        return {j: fit for j, fit in fits if shares[j]}
+        fits = _candidate_fits(model, training, seed, betas[first : last + 1])
+        return {j: fit for j, fit in enumerate(fits, first) if shares[j]}
+
+
+def _candidate_fits(
+    model: ConvexBNBase, training: Training, seed: int, betas: np.ndarray
+) -> Iterator[Fit]:
+    """Fits along betas without certificates; an interruption ends the search, not one of them."""
+    for fit in model._solve_path(model._task(training, seed), betas, certify=False):
+        if fit.interrupted:
+            raise KeyboardInterrupt
+        yield fit

@@ -2,7 +2,7 @@
 
 Chains perturb their best point and climb again; few long chains find larger maxima than many short
 ones do in the same time. Maxima lie on kinks that such climbs miss by up to some per cent, so the
-best are polished every few generations. Somebody else decides when it is enough.
+best new ones are polished every few generations. Somebody else decides when it is enough.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ N_CHAINS = 300
 # Share of the chains that begin near active neurons, where most of the largest maxima are.
 SHARE_NEAR = 0.5
 # Maxima polished for each sign: after the first climb, and later, once in so many generations.
-N_FIRST, N_LATER, POLISH_EVERY = 200, 20, 8
+N_FIRST, N_LATER, POLISH_EVERY = 200, 20, 6
+# Cosine from which on a maximum is the same as one that was polished.
+SAME = 1 - 1e-4
 
 
 class BasinHopping:
@@ -47,9 +49,9 @@ class BasinHopping:
     ) -> None:
         self._search, self._V, self._beta, self._n_chains = search, V, beta, n_chains
         self._chains = {sign: self._begin(sign, around) for sign in signs(V)}
-        self._seen = join(*self._chains.values())
-        self._polished = self._polish(N_FIRST)
-        self._new: list[Maxima] = []
+        self._new = list(self._chains.values())
+        self._seen = self._polished = around[:0]
+        self._polish(N_FIRST)
         self.n_generations = 1
 
     @property
@@ -79,9 +81,7 @@ class BasinHopping:
             )
         self.n_generations += 1
         if self.n_generations % POLISH_EVERY == 0:
-            found, limit = join(self._seen, *self._new), NEAR * self._beta
-            self._seen, self._new = self._search.distinct(found, limit, 2 * MAX_POOL), []
-            self._polished = join(self._polished, self._polish(N_LATER))
+            self._polish(N_LATER)
 
     def _begin(self, sign: float, around: Maxima) -> Maxima:
         search, n = self._search, self._n_chains
@@ -94,9 +94,12 @@ class BasinHopping:
             size[:k] = np.clip(noise, 0.03, 0.3)
         return search.climb(self._V, sign, starts, size)
 
-    def _polish(self, n_best: int) -> Maxima:
-        """The n_best of each sign, polished."""
+    def _polish(self, n_best: int) -> None:
+        """Polish the n_best of each sign that are not near one that was polished."""
         V, search, limit = self._V, self._search, NEAR * self._beta
-        best = [search.distinct(of_sign(self._seen, s), limit, n_best) for s in signs(V)]
-        parts = zip(signs(V), best, strict=True)
-        return join(*[search.polish(V, s, m) for s, m in parts])
+        found = join(self._seen, *self._new)
+        self._seen, self._new = search.distinct(found, limit, 2 * MAX_POOL), []
+        for sign in signs(V):
+            best, done = of_sign(self._seen, sign), of_sign(self._polished, sign)
+            best = best[~(best.H.T @ done.H > SAME).any(dim=1)][:n_best]
+            self._polished = join(self._polished, best, search.polish(V, sign, best))

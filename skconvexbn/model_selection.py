@@ -195,7 +195,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
     device : None or str, default=None
         Where "torch" solves: "cpu", "cuda" or "cuda:<index>"; None takes CUDA where it is present
         and worth it.
-    tol : float, default=1e-3
+    tol : float, default=1e-2
         Duality gap at which the final fit stops, as a fraction of the loss of the model without
         neurons. Candidates stop once a round of "torch" lowers the objective by no more than a
         tenth of that.
@@ -292,7 +292,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
         n_arrangements: int = 100,
         backend: str = "auto",
         device: str | None = None,
-        tol: float = 1e-3,
+        tol: float = 1e-2,
         max_iter: int = 100,
         max_time: float | None = None,
         random_state: int | np.random.RandomState | None = None,

@@ -23,7 +23,7 @@ NEARBY = ((0.15, 0.3), (0.15, 0.1), (0.05, 0.1), (0.05, 0.03))
 MAX_NEARBY = 200
 # Random starts a round, for each sign.
 N_RANDOM = 300
-# Maxima above this fraction of beta start the next round; this many at most for each sign.
+# Maxima above this fraction of beta start the next round; this many at most.
 NEAR, MAX_POOL = 0.97, 300
 # Maxima polished at most for each sign.
 N_POLISHED = 200
@@ -153,8 +153,8 @@ class Search:
         return np.exp(self._rng.uniform(np.log(low), np.log(high), n))
 
     def turns(self, k: int, n: int) -> np.ndarray:
-        """Indices below k in random order, each as often as the others."""
-        return self._rng.permutation(np.resize(np.arange(k), n))
+        """Indices below k in random order, all once before any comes again."""
+        return np.resize(self._rng.permutation(k), n)
 
     def climb(
         self,

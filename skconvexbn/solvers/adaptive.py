@@ -10,6 +10,7 @@ When the gap looks closed, a more thorough search has the last word.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -98,18 +99,26 @@ class _Run:
         if n > 2 * START_ROWS:  # neurons of a fit to some of the rows
             rows = np.sort(rng.choice(n, START_ROWS, replace=False))
             subset = Model(problem.subset(rows), self.model.Q.device)
-            few = solve_adaptive(subset, START_OPTIONS, 1, self.search.device)
+            few = solve_adaptive(subset, self._start_options(), 1, self.search.device)
+            self.best.offer(few.H, few.G, few.b)
+            if few.interrupted:
+                raise KeyboardInterrupt
             return Measure.of_weights(t(few.H), t(few.G), t(few.b))
         H = rng.standard_normal((q, N_START))
         G = rng.choice([-1.0, 1.0], (N_START, 1)) if C == 1 else rng.standard_normal((N_START, C))
         return Measure(normalise(t(H)), normalise(t(G), dim=1), t(np.full(N_START, 0.25)), b)
+
+    def _start_options(self) -> Options:
+        left = max(self.options.max_time - self.best.seconds, 0.0)
+        return replace(START_OPTIONS, seed=self.options.seed, max_time=left)
 
     def _finish(self, x: Measure) -> None:
         """Descents without searches: cheap, and the objective is then at a local minimum too."""
         for _ in range(N_FINISH):
             before = self.best.primal
             x, _ = self._improve(x, WIDTHS[-1] / np.sqrt(len(self.problem.Y)))
-            if before - self.best.primal < ENOUGH * self.best.limit:
+            fall = before - self.best.primal
+            if fall < ENOUGH * self.best.limit or self.best.seconds > self.options.max_time:
                 break
 
     def _improve(self, x: Measure, width: float) -> tuple[Measure, torch.Tensor]:
@@ -164,9 +173,8 @@ class _Run:
     def _close(self) -> None:
         """Search thoroughly at the best dual point; the bound is then what this search found.
 
-        Rounds go on until such a search fails, so each must be harder to fail than the last. In a
-        last round with the gap still open nothing can fail: the search ends when it is done, or
-        when it has taken a share of the time.
+        Where the gap opens again, more rounds follow and the next search must be harder to fail; in
+        the last round this one goes on. It never takes more than a share of the time on top.
         """
         best, beta = self.best, self.problem.beta
         closed, deadline = best.closed, (1 + LAST_SHARE) * self.options.max_time
@@ -174,7 +182,7 @@ class _Run:
         hopping = BasinHopping(self.search, self.model.tensor(best.V), beta, around)
         best.raise_dual_norm(hopping.largest)
         check, gap = LENGTH * (self.effort if closed else 1), best.gap
-        while best.closed if closed else best.seconds <= deadline:
+        while best.seconds <= deadline and (best.closed or best.last_round):
             hopping.hop()
             best.raise_dual_norm(hopping.largest)
             if hopping.n_generations == check:
