@@ -212,7 +212,7 @@ class ConvexBNBase(BaseEstimator):
             gap=gap,
             zero_loss=zero_loss,
             certificate=solution.certificate,
-            converged=not solution.interrupted and gap <= max(self.tol, ROUNDING) * zero_loss,
+            converged=bool(gap <= max(self.tol, ROUNDING) * zero_loss) and not solution.interrupted,
             interrupted=solution.interrupted,
             n_iter=solution.n_iter,
             backend=task.backend,
@@ -314,7 +314,7 @@ class ConvexBNBase(BaseEstimator):
         self._set_network(fit.network)
 
     def _warn_unless_converged(self, fit: Fit) -> None:
-        if not fit.converged or fit.interrupted:
+        if not fit.converged:
             stopped = "Interrupted: the" if fit.interrupted else "The"
             warnings.warn(
                 f"{stopped} duality gap is {fit.gap / fit.zero_loss:.2e} of the zero model's loss "
