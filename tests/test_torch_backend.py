@@ -126,7 +126,8 @@ def test_inverse_hessian_is_that_of_the_bfgs_updates(n_pairs):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fit_intercept", [True, False])
-def test_best_masses_meet_the_optimality_conditions(kind, fit_intercept):
+@pytest.mark.parametrize("massless", [0, 25])  # pairs that enter only if they violate
+def test_best_masses_meet_the_optimality_conditions(kind, fit_intercept, massless):
     problem = make_problem(kind, fit_intercept=fit_intercept)
     model, rng = Model(problem, CPU), np.random.default_rng(2)
     C = problem.n_outputs
@@ -134,6 +135,7 @@ def test_best_masses_meet_the_optimality_conditions(kind, fit_intercept):
     x = Measure.of_weights(
         model.tensor(rng.standard_normal((3, 30))), model.tensor(G), model.tensor(np.zeros(C))
     )
+    x.c[:massless] = 0.0
     x, F = best_masses(model, x, 1e-9)
     V = -problem.loss.gradient(F.numpy(), problem.Y, problem.w)
     values = np.sum(problem.features(x.H.numpy()) * (V @ x.G.numpy().T), axis=0)
@@ -141,6 +143,30 @@ def test_best_masses_meet_the_optimality_conditions(kind, fit_intercept):
     np.testing.assert_allclose(values[x.c.numpy() > 1e-6], problem.beta, rtol=1e-5)
     if fit_intercept:
         np.testing.assert_allclose(V.sum(axis=0), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradient_of_the_smoothed_descent(kind):
+    """As autograd finds it, the width taken as fixed."""
+    problem, mu = make_problem(kind), 0.1
+    model = Model(problem, CPU, shrink=1 << 16)
+    C, rng = problem.n_outputs, np.random.default_rng(3)
+    H, G, b = (
+        torch.as_tensor(rng.standard_normal(s)).requires_grad_() for s in ((3, 7), (7, C), C)
+    )
+    Z = model.Q @ H
+    psi = (Z + (Z**2 + mu**2 * H.detach().square().sum(dim=0)).sqrt()) / 2
+    F = psi @ G + b
+    V = model.tensor(-problem.loss.gradient(F.detach().numpy(), problem.Y, problem.w))
+    penalty = problem.beta / 2 * (H.square().sum() + G.square().sum())
+    (penalty - (V * F).sum()).backward()
+    weights = H.detach(), G.detach(), b.detach()
+    value, gradient = _value_and_gradient(model, mu, *weights)
+    loss = problem.loss_value(F.detach().numpy())
+    assert value == pytest.approx(loss + penalty.item())
+    slope_b = b.grad * model.free
+    expected = torch.cat([H.grad.reshape(-1), G.grad.reshape(-1), slope_b])
+    np.testing.assert_allclose(gradient, expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", KINDS)

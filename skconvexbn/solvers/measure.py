@@ -137,7 +137,7 @@ def best_masses(model: Model, x: Measure, tol: float) -> tuple[Measure, Tensor]:
 
     Newton's method on the loss, every step an exact program over c >= 0 of the pairs that have mass
     or violate the dual constraint: most of the others never need to enter. V = -gradient at F then
-    satisfies the constraint at every pair (for log loss as closely as the steps converged).
+    satisfies the constraint at every pair, as closely as the steps converged.
     """
     F, exact = model.output(x), False
     value = model.objective(F, x)
