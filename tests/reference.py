@@ -10,6 +10,13 @@ from scipy.optimize import minimize
 SETTINGS = {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}
 
 
+def basis(rng, n, q):
+    """Q of theory.md 2 for normal data."""
+    X = rng.standard_normal((n, q - 1))
+    U = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)[0]
+    return np.column_stack([U, np.full(n, 1 / np.sqrt(n))])
+
+
 def loss_expression(F, Y, w, loss):
     """Loss of theory.md 1 in cvxpy; Y holds values, labels in {0, 1}, or one-hot rows."""
     if loss == "squared_error":

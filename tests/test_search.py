@@ -1,0 +1,78 @@
+"""The search for violations of the dual constraint against exact maxima."""
+
+import numpy as np
+import pytest
+import torch
+from reference import basis
+
+from skconvexbn.arrangements import enumerate_all
+from skconvexbn.hopping import BasinHopping
+from skconvexbn.oracle import in_arrangements
+from skconvexbn.search import Maxima, Search, normalise
+
+DEVICES = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+
+
+def thorough(search, V, beta, around):
+    """Maxima of 24 generations."""
+    hopping = BasinHopping(search, V, beta, around)
+    for _ in range(23):
+        hopping.hop()
+    found = hopping.maxima
+    assert hopping.n_generations == 24
+    assert found.largest == hopping.largest
+    return found
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("q", [2, 3])
+@pytest.mark.parametrize("seed", range(4))
+def test_search_finds_the_exact_maximum(q, seed, device):
+    rng = np.random.default_rng(seed)
+    Q, V = basis(rng, 40, q), rng.standard_normal((40, 1))
+    exact = in_arrangements(Q, V, enumerate_all(Q), limit=0.0).dual_norm
+    search = Search(torch.as_tensor(Q, device=device), seed)
+    v = torch.as_tensor(V, device=device)
+    nothing = Maxima(v.new_zeros(q, 0), v.new_zeros(0, 1), v.new_zeros(0))
+    found = thorough(search, v, exact, nothing)
+    assert found.largest == pytest.approx(exact, rel=1e-6)
+    assert found.largest <= exact * (1 + 1e-12)
+    rough = search.round(v, exact, nothing, nothing, effort=1)
+    assert exact * 0.98 < rough.largest <= exact * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_search_finds_a_planted_maximum(n_outputs):
+    """V = relu(Q h) g^T is at most ||V||, and reaches its square over the norm at h."""
+    rng = np.random.default_rng(5)
+    Q = torch.as_tensor(basis(rng, 300, 15))
+    h = normalise(torch.as_tensor(rng.standard_normal(15)))
+    g = normalise(torch.as_tensor(rng.standard_normal(n_outputs)))
+    feature = (Q @ h).clamp_min(0)
+    V = feature[:, None] * g
+    planted = float(feature @ feature)
+    nothing = Maxima(Q.new_zeros(15, 0), Q.new_zeros(0, n_outputs), Q.new_zeros(0))
+    found = Search(Q, 0).round(V, 0.1 * planted, nothing, nothing, effort=1)
+    assert planted * (1 - 1e-6) <= found.largest <= float(feature.norm())
+
+
+def test_search_with_many_rows_climbs_on_a_sample(monkeypatch):
+    monkeypatch.setattr("skconvexbn.search.MAX_ROWS", 100)
+    rng = np.random.default_rng(6)
+    Q = torch.as_tensor(basis(rng, 150, 3))
+    V = torch.as_tensor(np.sin(25 * Q[:, :1].numpy()))
+    exact = in_arrangements(Q.numpy(), V.numpy(), enumerate_all(Q.numpy()), 0.0).dual_norm
+    nothing = Maxima(Q.new_zeros(3, 0), Q.new_zeros(0, 1), Q.new_zeros(0))
+    search = Search(Q, 0)
+    assert len(search._sample) == 50
+    found = thorough(search, V, exact, nothing)
+    assert found.largest == pytest.approx(exact, rel=1e-4)
+
+
+@pytest.mark.parametrize("k", [3, 500])
+def test_chains_begin_near_as_many_neurons_as_they_can(k):
+    turns = Search(torch.eye(3, dtype=torch.float64), 0).turns(k, 150)
+    counts = np.bincount(turns, minlength=k)
+    assert counts.sum() == 150
+    assert counts.max() - counts.min() <= 1
+    assert k < 150 or turns.max() > 400  # not the first ones
