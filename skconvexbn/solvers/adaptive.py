@@ -132,7 +132,11 @@ class _Run:
         return x, F
 
     def _round(self, x: Measure, width: float) -> Measure:
-        """Improve the network, then search at its residual: the neurons with mass."""
+        """Improve the network, then search at its residual: the neurons with mass.
+
+        What is found may also refute the bound at the best dual point, which rests on a search as
+        quick as this one.
+        """
         problem, best = self.problem, self.best
         x, F = self._improve(x, width)
         V = self.model.tensor(problem.dual_point(F.cpu().numpy()))
@@ -140,6 +144,7 @@ class _Run:
         effort = sum(best.gap < limit for limit in efforts)
         found = self.search.round(V, problem.beta, x.neurons, self.cuts, effort)
         self._cut(V, found)
+        best.raise_dual_norm(self.search.values(self.model.tensor(best.V), self.cuts).largest)
         self._offer_dual(V.cpu().numpy(), self.cuts.largest)
         return x
 
