@@ -38,34 +38,33 @@ MAX_TIME = 10.0  # for the fit to all rows: what is left then is the certificate
 GATES, LAMBDAS = 100, (1e-4, 1e-3, 1e-2)  # pyscnn
 
 
-def ours(X, y, seed):
+def our_fit(X, y, seed, **params):
+    """Our estimator for the kind of y, at its defaults but for params."""
     make = ConvexBNClassifier if y.dtype.kind == "i" else ConvexBNRegressor
-    return {OURS: make(random_state=seed).fit(X, y).predict}
+    return make(random_state=seed, **params).fit(X, y)
+
+
+def ours(X, y, seed):
+    return {OURS: our_fit(X, y, seed).predict}
 
 
 def other_tol(X, y, seed):
     """The default but for tol."""
-    make = ConvexBNClassifier if y.dtype.kind == "i" else ConvexBNRegressor
     tol = OTHER_TOL[y.dtype.kind]
-    return {f"ours, tol {tol:g}": make(tol=tol, random_state=seed).fit(X, y).predict}
+    return {f"ours, tol {tol:g}": our_fit(X, y, seed, tol=tol).predict}
 
 
 def ours_shrunk(X, y, seed):
     """The default but for shrinkage, with a cheap shift (bias_scale=3) as in the search."""
-    make = ConvexBNClassifier if y.dtype.kind == "i" else ConvexBNRegressor
     a = SHRINKAGE[y.dtype.kind]
-    model = make(shrinkage=a, bias_scale=3.0, random_state=seed).fit(X, y)
-    return {f"ours, shrinkage {a:g}": model.predict}
+    return {f"ours, shrinkage {a:g}": our_fit(X, y, seed, shrinkage=a, bias_scale=3.0).predict}
 
 
 def other_betas(X, y, seed):
     """The default at multiples of its beta: candidates for the rule. A gap of 1e-2 is enough."""
-    make = ConvexBNClassifier if y.dtype.kind == "i" else ConvexBNRegressor
-    auto = make(random_state=seed, max_iter=1).fit(X, y).beta_
+    auto = our_fit(X, y, seed, max_iter=1).beta_
     return {
-        f"ours, {f:g} beta": make(beta=f * auto, tol=1e-2, max_iter=10, random_state=seed)
-        .fit(X, y)
-        .predict
+        f"ours, {f:g} beta": our_fit(X, y, seed, beta=f * auto, tol=1e-2, max_iter=10).predict
         for f in FACTORS
     }
 

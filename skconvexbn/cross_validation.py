@@ -365,9 +365,7 @@ def _score_path(
 def _fit_path(
     model: ConvexBNBase, training: Training, seed: int, betas: np.ndarray, shares: np.ndarray
 ) -> dict[int, Fit]:
-    """Fits at the betas with a share, by index."""
-    if not shares.any():
-        return {}
+    """Fits at the betas with a share, of which there is at least one, by index."""
     with one_thread():
         first, last = np.flatnonzero(shares)[[0, -1]]
         fits = _candidate_fits(model, training, seed, betas[first : last + 1])

@@ -68,8 +68,8 @@ def _exchange_one(M: np.ndarray, a: np.ndarray, tol: float, start: np.ndarray) -
         now, solved = c[index], _solve(M, a, index)
         if solved is None:
             break
-        down = (solved <= 0) & (now > 0)
-        if np.any((solved <= 0) & (now <= 0)):  # what entered leaves at once: rounding
+        down = solved <= 0
+        if np.any(down & (now <= 0)):  # what entered leaves at once: rounding
             break
         if down.any():
             step = np.min(now[down] / (now[down] - solved[down]))
