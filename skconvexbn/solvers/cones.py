@@ -26,6 +26,8 @@ from .incumbent import Incumbent
 from .measure import Measure, Model, best_masses, gram
 from .second_order import Scaling, jordan, longest_in_cone
 
+# Multipliers u_j to begin with, in units of beta / sqrt(n).
+FIRST_MULTIPLIER = 10.0
 # Fraction of the way to the boundary.
 TO_BOUNDARY = 0.99
 # Cone constraints count as met to this fraction of ||s_j||.
@@ -68,7 +70,7 @@ class _InteriorPoint:
         self.y = Q.new_zeros(J, q + 1)
         self.y[:, 0] = self.problem.beta
         self.z = Q.new_full((J, n), n**-0.5)
-        self.u = self.problem.beta * self.z
+        self.u = FIRST_MULTIPLIER * self.problem.beta * self.z
         self.b = model.tensor(self.problem.zero_intercept)
 
     def rounds(self) -> Iterator[str]:
