@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 # Starts of the oracle behind beta="auto".
 N_STARTS = 300
-# Largest beta="auto" of squared error, as a share of beta_max: few rows else leave no neurons.
+# Largest beta="auto" as a share of beta_max: few rows, or few of one class, else leave no neurons.
 MAX_SHARE = 0.1
 # beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
 BETA_LIMIT = 1e-7
@@ -240,8 +240,7 @@ class ConvexBNBase(BaseEstimator):
         """Beta in the solver's units: as given, by the rule for "auto", or the limit for 0.
 
         The rule is 0.7 var(Y) sqrt(q) / beta_max for squared error and 0.07 q / beta_max for log
-        loss, where beta_max is the smallest beta of the zero model (theory.md 4); for squared
-        error at most MAX_SHARE of beta_max.
+        loss, at most MAX_SHARE of beta_max, the smallest beta of the zero model (theory.md 4).
         """
         problem, units = task.problem, task.units
         squared = isinstance(problem.loss, SquaredError)
@@ -253,12 +252,9 @@ class ConvexBNBase(BaseEstimator):
             return 1.0
         if beta == 0:
             return BETA_LIMIT * beta_max
-        q = problem.Q.shape[1]
-        if not squared:
-            return 0.07 * q / (beta_max * units.weight)
-        variance = 2 * problem.zero_loss / problem.w.sum()
-        rule = 0.7 * variance * np.sqrt(q) / (beta_max * units.weight)
-        return min(rule, MAX_SHARE * beta_max)
+        q, variance = problem.Q.shape[1], 2 * problem.zero_loss / problem.w.sum()
+        rule = 0.7 * variance * np.sqrt(q) if squared else 0.07 * q
+        return min(rule / (beta_max * units.weight), MAX_SHARE * beta_max)
 
     def _earlier_activations(self, X: np.ndarray) -> np.ndarray | None:
         """Pre-activations (n, m) of the previous fit's neurons, for a warm start."""

@@ -43,7 +43,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     beta : "auto" or float, default="auto"
         Weight of the penalty, in [0, inf), in the units of the objective above. "auto" takes
         0.07 (rank + 1) / beta_max for log loss and 0.7 var sqrt(rank + 1) / beta_max for squared
-        error (var: of the encoded labels; at most beta_max / 10), with beta_max the smallest beta
+        error (var: of the encoded labels), at most beta_max / 10, with beta_max the smallest beta
         at which the network has no neurons; the value taken is ``beta_``. 0 stands for the limit
         of small beta: the smallest loss (for log loss on separable classes, nearly 0).
     rank : None, int or float, default=None

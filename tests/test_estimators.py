@@ -349,7 +349,8 @@ def test_auto_beta_follows_the_rule():
     centred = (labels - labels.mean())[:, None]
     beta_max = in_arrangements(Q, centred, enumerate_all(Q), 0.0).dual_norm
     model = ConvexBNClassifier(random_state=0).fit(X, labels)
-    np.testing.assert_allclose(model.beta_, 0.07 * 3 / beta_max, rtol=1e-3)
+    beta = min(0.07 * 3 / beta_max, 0.1 * beta_max)
+    np.testing.assert_allclose(model.beta_, beta, rtol=1e-3)
 
 
 def test_beta_rule_leaves_neurons_where_rows_are_few():
@@ -357,6 +358,13 @@ def test_beta_rule_leaves_neurons_where_rows_are_few():
     x = np.sort(rng.uniform(-2, 2, 30))[:, None]
     y = np.sin(2.5 * x[:, 0]) + 0.15 * rng.standard_normal(30)
     assert ConvexBNRegressor(random_state=0).fit(x, y).score(x, y) > 0.8
+
+
+def test_beta_rule_leaves_neurons_where_one_class_is_rare():
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:300], y[:300] == 8
+    model = ConvexBNClassifier(random_state=0).fit(X[::2], y[::2])
+    assert np.mean(model.predict(X[1::2][y[1::2]])) > 0.5  # found, not only those of the others
 
 
 @pytest.mark.parametrize("bad", [-3.0, np.nan])
