@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 # Starts of the oracle behind beta="auto".
 N_STARTS = 300
-# Largest beta="auto" as a share of beta_max: few rows, or few of one class, else leave no neurons.
-MAX_SHARE = 0.1
+# Largest beta="auto" as a share of beta_max, for squared error and log loss: few rows, or few of
+# one class, else leave no neurons. A tenth for log loss would follow classes of next to no weight.
+MAX_SHARES = 0.1, 0.2
 # beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
 BETA_LIMIT = 1e-7
 # Gaps below this fraction of the zero model's loss are rounding.
@@ -124,8 +125,6 @@ class ConvexBNBase(BaseEstimator):
             self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, **self._y_params
         )
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weight.any():
-            raise ValueError("Sample weights are all zero: at least one must be positive.")
         return X, y, weight
 
     @abstractmethod
@@ -195,6 +194,7 @@ class ConvexBNBase(BaseEstimator):
         b = problem.loss.canonical_intercept(b)
         objective = problem.primal(H, G, b, gates)
         gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
+        converged = bool(gap <= max(self.tol, ROUNDING) * problem.zero_loss)
         objective, gap, zero_loss = (
             units.objective * v for v in (objective, gap, problem.zero_loss)
         )
@@ -212,7 +212,7 @@ class ConvexBNBase(BaseEstimator):
             gap=gap,
             zero_loss=zero_loss,
             certificate=solution.certificate,
-            converged=bool(gap <= max(self.tol, ROUNDING) * zero_loss) and not solution.interrupted,
+            converged=converged and not solution.interrupted,
             interrupted=solution.interrupted,
             n_iter=solution.n_iter,
             backend=task.backend,
@@ -240,7 +240,7 @@ class ConvexBNBase(BaseEstimator):
         """Beta in the solver's units: as given, by the rule for "auto", or the limit for 0.
 
         The rule is 0.7 var(Y) sqrt(q) / beta_max for squared error and 0.07 q / beta_max for log
-        loss, at most MAX_SHARE of beta_max, the smallest beta of the zero model (theory.md 4).
+        loss, at most shares of beta_max, the smallest beta of the zero model (theory.md 4).
         """
         problem, units = task.problem, task.units
         squared = isinstance(problem.loss, SquaredError)
@@ -254,7 +254,7 @@ class ConvexBNBase(BaseEstimator):
             return BETA_LIMIT * beta_max
         q, variance = problem.Q.shape[1], 2 * problem.zero_loss / problem.w.sum()
         rule = 0.7 * variance * np.sqrt(q) if squared else 0.07 * q
-        return min(rule / (beta_max * units.weight), MAX_SHARE * beta_max)
+        return min(rule / (beta_max * units.weight), MAX_SHARES[not squared] * beta_max)
 
     def _earlier_activations(self, X: np.ndarray) -> np.ndarray | None:
         """Pre-activations (n, m) of the previous fit's neurons, for a warm start."""

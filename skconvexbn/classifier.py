@@ -42,10 +42,11 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         n_samples / (n_classes * count).
     beta : "auto" or float, default="auto"
         Weight of the penalty, in [0, inf), in the units of the objective above. "auto" takes
-        0.07 (rank + 1) / beta_max for log loss and 0.7 var sqrt(rank + 1) / beta_max for squared
-        error (var: of the encoded labels), at most beta_max / 10, with beta_max the smallest beta
-        at which the network has no neurons; the value taken is ``beta_``. 0 stands for the limit
-        of small beta: the smallest loss (for log loss on separable classes, nearly 0).
+        0.07 (rank + 1) / beta_max, at most beta_max / 5, for log loss and
+        0.7 var sqrt(rank + 1) / beta_max, at most beta_max / 10, for squared error (var: of the
+        encoded labels), with beta_max the smallest beta at which the network has no neurons; the
+        value taken is ``beta_``. 0 stands for the limit of small beta: the smallest loss (for log
+        loss on separable classes, nearly 0).
     rank : None, int or float, default=None
         Number k of singular directions of X kept (theory section 7): None all, up to the numerical
         rank; an int at most so many; a float in (0, 1) as many as explain more than that share of
@@ -155,7 +156,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         What the gap is relative to: "exact" all networks of any width; "sampled" those whose
         neurons lie in the sampled arrangements; "search" all networks, as far as a search for
         violations of the dual constraint went (over all h, or with several outputs and
-        enumerated arrangements inside each of them).
+        enumerated arrangements inside each of them). With several outputs "sampled" rests on a
+        search inside each arrangement too, except for gated networks.
     converged_ : bool
         Whether the gap reached tol.
     n_features_in_ : int
@@ -176,8 +178,9 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     training is a convex program [1]_. With shrinkage a the denominator ||z - mean z||_2 becomes
     sqrt((1 - a) ||z - mean z||^2 + a m ||w||^2), m being the mean squared singular value.
 
-    A sample of weight k counts as k equal samples; weights that sum to 1 therefore stand for a
-    single sample, and ``beta="auto"`` then leaves few neurons.
+    A sample of weight k counts as k equal samples (but once in the counts of
+    ``class_weight="balanced"``); weights that sum to 1 therefore stand for a single sample, which a
+    given beta outweighs sooner.
 
     References
     ----------
@@ -283,9 +286,9 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     ) -> tuple[DistinctRows, Loss]:
         check_classification_targets(y)
         weight = weight * compute_sample_weight(self.class_weight, y)
-        if not np.all(weight >= 0):
+        if not np.all((weight >= 0) & (weight < np.inf)):
             raise ValueError(
-                f"The weights in class_weight must be numbers >= 0, got {self.class_weight}."
+                f"The weights in class_weight must be finite numbers >= 0, got {self.class_weight}."
             )
         self.classes_, codes = np.unique(y, return_inverse=True)
         present = np.unique(codes[weight > 0])

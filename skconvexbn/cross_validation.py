@@ -148,6 +148,8 @@ class CrossValidated(ConvexBNBase):
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
         folds = list(splitter.split(X, y, **split_params))
+        if not folds:
+            raise ValueError(f"cv={self.cv!r} has no folds; give some, or their number.")
         parallel = Parallel(n_jobs=self.n_jobs)
 
         scorer = self._default_scorer() if self.scoring is None else self._given_scorer()

@@ -27,7 +27,13 @@ class DistinctRows:
     def of(cls, X: np.ndarray, Y: np.ndarray, w: np.ndarray) -> DistinctRows:
         """Merge equal rows of X (n, d); rows of zero weight are dropped."""
         eps = float(np.finfo(X.dtype).eps)
-        X, Y, w = (a[w > 0].astype(np.float64, copy=False) for a in (X, Y, w))
+        with np.errstate(over="ignore"):
+            if not np.isfinite(w.sum()):
+                raise ValueError(
+                    "Sample weights add up to more than float64 holds; divide them by the largest."
+                )
+        kept = w / w.max() > 0  # not even in units of the largest
+        X, Y, w = (a[kept].astype(np.float64, copy=False) for a in (X, Y, w))
         rows = np.ascontiguousarray(X + 0.0)  # -0.0 and 0.0 are one value
         keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
         _, first, group = np.unique(keys, return_index=True, return_inverse=True)

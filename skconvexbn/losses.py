@@ -12,10 +12,8 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
-from scipy.special import entr, expit, logit
+from scipy.special import entr, expit
 
-# Log losses: means are kept this far from 0 before taking logarithms.
-_TINY = np.finfo(np.float64).tiny
 # Second derivatives of log losses below this fraction of the row weight are raised to it.
 _FLAT = 1e-9
 
@@ -34,10 +32,6 @@ class Loss(ABC):
     @abstractmethod
     def mean(self, F: np.ndarray) -> np.ndarray:
         """mu(F), the gradient of the log-partition, row by row."""
-
-    @abstractmethod
-    def link(self, M: np.ndarray) -> np.ndarray:
-        """Outputs F with mu(F) = M, row by row."""
 
     @abstractmethod
     def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -86,10 +80,6 @@ class Loss(ABC):
         """Gradient in F, shape (n, C)."""
         return w[:, None] * (self.mean(F) - Y)
 
-    def output_of(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> np.ndarray:
-        """Outputs F at which V = -gradient(F)."""
-        return self.link(Y - V / w[:, None])
-
     def best_scale(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
         """Factor s in [0, inf) at which the dual value of s V is taken, constraints aside."""
         return 1.0
@@ -107,9 +97,6 @@ class SquaredError(Loss):
 
     def mean(self, F: np.ndarray) -> np.ndarray:
         return F
-
-    def link(self, M: np.ndarray) -> np.ndarray:
-        return M
 
     def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
         return w[:, None, None] * np.eye(F.shape[1])
@@ -142,9 +129,6 @@ class BinaryLogLoss(Loss):
     def mean(self, F: np.ndarray) -> np.ndarray:
         return expit(F)
 
-    def link(self, M: np.ndarray) -> np.ndarray:
-        return logit(np.clip(M, _TINY, 1.0 - np.finfo(np.float64).epsneg))
-
     def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
         return (w[:, None] * expit(F) * expit(-F))[:, :, None]
 
@@ -168,9 +152,6 @@ class MultinomialLogLoss(Loss):
     def mean(self, F: np.ndarray) -> np.ndarray:  # faster than scipy's softmax where K is small
         exp = np.exp(F - F.max(axis=1, keepdims=True))
         return exp / exp.sum(axis=1, keepdims=True)
-
-    def link(self, M: np.ndarray) -> np.ndarray:
-        return np.log(np.maximum(M, _TINY))
 
     def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
         P = self.mean(F)

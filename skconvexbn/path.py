@@ -142,7 +142,7 @@ def convex_bn_path(
     Warns
     -----
     ConvergenceWarning
-        If gaps are above tol.
+        If gaps are above tol, or Ctrl-C ended the path.
 
     See Also
     --------
@@ -173,11 +173,14 @@ def convex_bn_path(
             networks.append(copy(model).set_params(beta=fit.beta))
             networks[-1]._set_fit(fit)
             losses.append(fit.loss)
+        if fit.interrupted:
+            break
     arrays = {name: np.array([getattr(n, f"{name}_") for n in networks]) for name in ATTRIBUTES}
     late = np.count_nonzero(~arrays["converged"])
     if late:
+        cut = f"Interrupted: the path ends at beta={fit.beta:g}. " if fit.interrupted else ""
         warnings.warn(
-            f"The duality gap is above tol={model.tol:g} at {late} of {len(networks)} points; "
+            f"{cut}The duality gap is above tol={model.tol:g} at {late} of {len(networks)} points; "
             "increase max_iter, max_time or tol.",
             ConvergenceWarning,
             stacklevel=3,

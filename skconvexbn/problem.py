@@ -118,15 +118,11 @@ class Problem:
         """V = -grad Loss at F, after the best intercept, so that 1^T V = 0 if there is one."""
         return -self.loss.gradient(F + self.best_intercept(F), self.Y, self.w)
 
-    def project_dual(self, V: np.ndarray) -> np.ndarray:
-        """Move V onto 1^T V = 0 where there is an intercept, within the conjugate's domain."""
-        return self.dual_point(self.loss.output_of(V, self.Y, self.w)) if self.fit_intercept else V
-
     def dual(self, V: np.ndarray, dual_norm: float) -> float:
         """Lower bound on (P) from V, given dual_norm >= max_{||h||<=1} ||V^T relu(Q h)||.
 
         V is scaled into the constraint of theory.md 4. With an intercept it must sum to zero over
-        the rows, as those of `dual_point` and `project_dual` do. Outside the domain of the
+        the rows, as those of `dual_point` do. Outside the domain of the
         conjugate the bound is -inf.
         """
         scale = self.loss.best_scale(V, self.Y, self.w)
@@ -175,7 +171,8 @@ class Solution:
     """Neurons (h_j, g_j) and intercept found for a `Problem`, with a dual point.
 
     ``dual_norm`` is max_{||h||<=1} ||V^T relu(Q h)|| over what ``certificate`` names: all h with
-    proof ("exact"), all h as far as a search went ("search"), the sampled arrangements ("sampled").
+    proof ("exact"), all h as far as a search went ("search"), the sampled arrangements ("sampled";
+    with several ReLU outputs as far as a search inside each went).
     ``gates`` (q, m) are the fixed gates of the gated relaxation, whose neurons are linear where
     Q gates >= 0; None for ReLU. ``history`` has (seconds, primal, dual) after each round where the
     solver keeps it.

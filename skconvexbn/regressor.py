@@ -140,7 +140,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         What the gap is relative to: "exact" all networks of any width; "sampled" those whose
         neurons lie in the sampled arrangements; "search" all networks, as far as a search for
         violations of the dual constraint went (over all h, or with several outputs and
-        enumerated arrangements inside each of them).
+        enumerated arrangements inside each of them). With several outputs "sampled" rests on a
+        search inside each arrangement too, except for gated networks.
     converged_ : bool
         Whether the gap reached tol.
     n_features_in_ : int
@@ -162,7 +163,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
     sqrt((1 - a) ||z - mean z||^2 + a m ||w||^2), m being the mean squared singular value.
 
     A sample of weight k counts as k equal samples; weights that sum to 1 therefore stand for a
-    single sample, and ``beta="auto"`` then leaves few neurons.
+    single sample, which a given beta outweighs sooner.
 
     References
     ----------

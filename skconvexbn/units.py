@@ -62,5 +62,10 @@ def unit_problem(
     raw = Problem(Q, Y / size, w, loss, 0.0, fit_intercept, spread)
     deviation = float(np.sqrt(2 * raw.zero_loss / w.sum())) or 1.0
     units = Units(size * deviation, centre, weight)
+    if not 0 < units.objective < np.inf:
+        raise ValueError(
+            f"Weights of {weight:.3g} times squared targets of {units.output:.3g}^2 are outside "
+            "float64; rescale sample_weight or y."
+        )
     scaled = Problem(Q, Y / units.output, w, loss, 0.0, fit_intercept, spread / deviation**2)
     return scaled, units

@@ -379,3 +379,14 @@ def test_the_diagram_is_escaped_and_otherwise_the_usual_one(fits, monkeypatch):
 
 def strip_ids(diagram):
     return re.sub(r"sk-(container|estimator)-id-\d+", "", diagram)
+
+
+def test_activations_by_many_classes():
+    rows = np.tile(X, (2, 1))
+    many = np.array([f"c{i % 15:02d}" for i in range(len(rows))])
+    model = ConvexBNClassifier(beta=0.5, tol=0.5, random_state=0).fit(rows, many)
+    display = NeuronsDisplay.from_estimator(model, rows, many)
+    shown = [label.get_text() for label in display.activations_image_.axes.get_yticklabels()]
+    assert shown[0] == "c00"
+    assert set(shown) <= set(many)
+    plt.close("all")

@@ -237,3 +237,32 @@ def test_nearly_equal_rows_close_the_gap(distance):
     model = ConvexBNRegressor().fit(X, rng.standard_normal(20))
     assert model.certificate_ == "exact"
     assert model.converged_
+
+
+@pytest.mark.parametrize(
+    ("y_factor", "weight", "match"),
+    [
+        (1.0, 1e308, "Sample weights add up to more than float64 holds"),
+        (1e150, 1e150, "outside float64; rescale sample_weight or y"),
+        (1e-150, 1e-150, "outside float64; rescale sample_weight or y"),
+    ],
+)
+def test_weights_beyond_float64_are_refused(y_factor, weight, match):
+    X = RNG.standard_normal((40, 3))
+    with pytest.raises(ValueError, match=match):
+        ConvexBNRegressor().fit(X, y_factor * X[:, 0] ** 2, sample_weight=np.full(40, weight))
+
+
+def test_a_weight_that_vanishes_beside_the_others_is_none():
+    X = RNG.standard_normal((30, 2))
+    y, w = X[:, 0] ** 2, np.full(30, 1e100)
+    w[0] = 1e-300
+    model = ConvexBNRegressor(rank=1, random_state=0).fit(X, y, sample_weight=w)
+    without = ConvexBNRegressor(rank=1, random_state=0).fit(X[1:], y[1:], sample_weight=w[1:])
+    np.testing.assert_allclose(model.predict(X), without.predict(X))
+
+
+def test_a_step_that_overflows_does_not_warn(recwarn):
+    X = RNG.standard_normal((60, 3))
+    ConvexBNClassifier(beta=0, arrangements="exact", rank=1).fit(X, X[:, 0] ** 2 > 0.3)
+    assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]

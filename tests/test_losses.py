@@ -59,12 +59,6 @@ def test_fenchel_equality_and_inequality(case):
         assert loss.dual_value(V, Y, W) <= loss.value(other, Y, W) + np.sum(V * other) + 1e-12
 
 
-def test_output_of_inverts_gradient(case):
-    loss, Y, F = case
-    V = -loss.gradient(F, Y, W)
-    np.testing.assert_allclose(-loss.gradient(loss.output_of(V, Y, W), Y, W), V, atol=1e-12)
-
-
 def test_outside_the_domain_of_the_conjugate():
     V = np.array([[1.5]])
     assert BinaryLogLoss().dual_value(V, np.array([[1.0]]), np.ones(1)) == -np.inf

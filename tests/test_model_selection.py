@@ -397,3 +397,9 @@ def test_limits_last_until_the_last_job_leaves(two_threads):
     assert thread_settings() == (1, [1] * len(before[1]))
     second.__exit__(None, None, None)
     assert thread_settings() == before
+
+
+def test_a_splitter_without_folds_is_refused(data):
+    X, y, _, _ = data
+    with pytest.raises(ValueError, match=r"cv=\[\] has no folds"):
+        ConvexBNRegressorCV(cv=[]).fit(X, y)

@@ -27,11 +27,12 @@ def test_an_interrupted_path_ends_there(monkeypatch):
 
     monkeypatch.setattr("skconvexbn.solvers.adaptive.descend", interrupted)
     X, y = load_diabetes(return_X_y=True)
-    with pytest.warns(ConvergenceWarning):
-        path = convex_bn_path(X, y, betas=50, eps=0.01, random_state=0)
+    with pytest.warns(ConvergenceWarning, match=r"Interrupted: the path ends at beta="):
+        path = convex_bn_path(X, y, betas=50, eps=0.01, ranks=(None, 2), random_state=0)
     assert 1 <= len(path.beta) < 50
     assert path.converged[:-1].all()
     assert not path.converged[-1]
+    assert np.all(path.rank == path.rank[0])
 
 
 def test_path_of_squared_error(diabetes):

@@ -60,16 +60,6 @@ def test_weak_duality_for_any_dual_point_and_network(name, fit_intercept):
             assert bound <= problem.primal(h, g, b) + 1e-9
 
 
-def test_project_dual_makes_any_v_feasible():
-    for name in ("squared", "binary", "multinomial"):
-        problem = make_problem(name)
-        V = -0.9 * problem.loss.gradient(RNG.standard_normal(problem.Y.shape), problem.Y, problem.w)
-        projected = problem.project_dual(V)
-        np.testing.assert_allclose(projected.sum(axis=0), 0, atol=1e-10)
-        assert np.isfinite(problem.dual(projected, 1e-9))
-        np.testing.assert_allclose(problem.project_dual(projected), projected, atol=1e-9)
-
-
 def test_zero_loss_is_the_loss_of_the_mean():
     problem = make_problem("squared")
     mean = problem.w @ problem.Y / problem.w.sum()

@@ -227,7 +227,8 @@ class NeuronsDisplay(Display):
                 ax.axhline(end - 0.5, color="k", lw=0.8)
         else:
             at = np.linspace(0, n - 1, 5).round().astype(int)
-            shown = [f"{value:.3g}" for value in self.values[at]]
+            number = np.issubdtype(self.values.dtype, np.number)
+            shown = [f"{v:.3g}" if number else str(v) for v in self.values[at]]
         ax.set_yticks(at, shown)
         ax.set(ylabel=f"samples, by {self.value_name}", title="dark where a neuron is active")
 

@@ -1,12 +1,12 @@
 """The cone-constrained group lasso of one output over given arrangements (theory.md 3).
 
-    minimise  Loss(sum_j e_j D_j Q s_j + 1 b, y) + beta sum_j ||s_j||
+    minimise  1/2 sum_i w_i (f_i - y_i)^2 + beta sum_j ||s_j||,   f = sum_j e_j D_j Q s_j + 1 b,
     subject to  z_j = M_j Q s_j >= 0,   M_j = 2 D_j - I,   e_j = +-1
 
 by a primal-dual interior point method: Mehrotra's predictor and corrector, with Nesterov-Todd
 scaling for the norms. A step needs one system of n equations, whatever the number of blocks j:
 
-    K = I + R (sum_j D_j Q B_j^{-1} Q^T D_j) R,   R^2 = Hessian of the loss,
+    K = I + R (sum_j D_j Q B_j^{-1} Q^T D_j) R,   R^2 = diag(w),
 
 where B_j (q, q) is the curvature of the barriers of block j. All else is products with Q.
 """
@@ -151,7 +151,7 @@ class _InteriorPoint:
         length = min(1.0, self._longest(dx, dy, dz, du))
         pairs = zip(self._cones, (dx, dy, dz, du), strict=True)
         predicted = self._complementarity(*(a + length * d for a, d in pairs))
-        target = max(predicted / mu, 0.0) ** 3 * mu
+        target = min(max(predicted / mu, 0.0), 1.0) ** 3 * mu
         d = -square - jordan(system.scaling.apply(dx, inverse=True), system.scaling.apply(dy))
         d[:, 0] += target
         *steps, db = self._solve(system, d, target - du * dz - self.u * self.z)
@@ -187,7 +187,7 @@ class _InteriorPoint:
             return None
         F = (self._forward(self.x[:, 1:]) + self.b)[:, None].cpu().numpy()
         gradient = self.model.tensor(p.loss.gradient(F, p.Y, p.w)[:, 0])
-        root = self.model.tensor(p.loss.hessian(F, p.w)[:, 0, 0]).sqrt()
+        root = self.model.tensor(p.w).sqrt()
         K = torch.eye(len(root)).to(root)
         # Both signs of one arrangement together; those that add nothing to I are left out.
         C = torch.cholesky_inverse(L).unflatten(0, (2, -1)).sum(dim=0)

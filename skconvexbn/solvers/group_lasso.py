@@ -51,8 +51,9 @@ def _newton(
     loss, Y, w, beta = problem.loss, problem.Y, problem.w, problem.beta
 
     def value(x: np.ndarray) -> float:
-        penalty = np.sqrt(np.square(x[:m]).sum(axis=1) + eps**2).sum()
-        return loss.value(R @ x, Y, w) + beta * float(penalty)
+        with np.errstate(over="ignore", invalid="ignore"):  # a line search refuses such steps
+            penalty = np.sqrt(np.square(x[:m]).sum(axis=1) + eps**2).sum()
+            return loss.value(R @ x, Y, w) + beta * float(penalty)
 
     current = value(x)
     for _ in range(50):

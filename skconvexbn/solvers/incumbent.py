@@ -83,7 +83,8 @@ class Incumbent:
                 values = self.seconds, self.primal, self.dual
                 history.append(values)
                 if self.options.report:
-                    self.options.report(Round(self.n_iter, *values, self.gap, len(self.G), remark))
+                    gap = max(self.gap, 0.0)  # less is rounding
+                    self.options.report(Round(self.n_iter, *values, gap, len(self.G), remark))
                 if last or self.closed:
                     break
         except KeyboardInterrupt:

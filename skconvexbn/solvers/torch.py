@@ -7,6 +7,7 @@ from contextlib import nullcontext, suppress
 import torch
 
 from ..arrangements import Arrangements
+from ..losses import SquaredError
 from ..problem import Options, Problem, Solution
 from ..threads import one_thread
 from .adaptive import solve_adaptive
@@ -79,6 +80,7 @@ def _solve(
                 "activation='relu' or fewer samples."
             )
         return solve_gated(model, arrangements, options)
-    if model.problem.n_outputs == 1 and n <= MAX_SYSTEM:
+    squared = isinstance(model.problem.loss, SquaredError)
+    if squared and model.problem.n_outputs == 1 and n <= MAX_SYSTEM:
         return solve_cones(model, arrangements, options)
     return solve_columns(model, arrangements, options)
