@@ -90,7 +90,7 @@ def main():
     for name, pipeline in (("skconvexbn", ours), ("MLPClassifier", mlp)):
         accuracy = pipeline.score(X_test, y_test)
         print(f"  {name:13s}  test accuracy {accuracy:.3f}  fit {seconds[name]:.2f} s")
-    print(f"  objective {model.objective_:.6f}, at least {model.dual_objective_:.6f}")
+    print(f"  objective {model.objective_:.2f}, at least {model.dual_objective_:.2f}")
     relative = model.dual_gap_ / model.zero_loss_
     print(f"  duality gap {relative:.1e} of the loss without neurons (tol {model.tol:g})")
     print(f"  certificate {model.certificate_}, converged {model.converged_}")

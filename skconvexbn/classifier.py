@@ -78,7 +78,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         truncation, ``shrinkage=0``, ``bias_scale=1``) and equal rows to share their label; an
         error says which condition does not hold. "cvxpy" solves the cone program with Clarabel.
         "torch" descends on smoothed networks and searches the dual ("adaptive"), or solves the
-        program over "sampled" arrangements by an interior point method of its own; on CPU or GPU.
+        program over "sampled" arrangements; on CPU or GPU.
         "auto" takes the closed form where it applies, else "cvxpy" for "exact" arrangements and
         "torch" for others.
     device : None or str, default=None

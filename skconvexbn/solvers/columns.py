@@ -1,4 +1,4 @@
-"""Column generation over given arrangements: any number of outputs, any number of rows.
+"""Column generation over given arrangements: any loss, any number of outputs and rows.
 
 The masses of the neurons found so far are a quadratic program (`measure`); the oracle inside the
 arrangements adds the neurons that violate the dual constraint (theory.md 4).
