@@ -34,8 +34,9 @@ N_START, N_STEPS = 200, 60
 EFFORTS = (1e-2, 2e-3)
 # Without certificates: fall of a descent's last steps, in units of the gap allowed, that ends it.
 PACE = 0.03
-# Descents after the gap is closed, and the fall in units of the gap allowed that ends them.
-N_FINISH, ENOUGH = 10, 0.01
+# Descents after the gap is closed, and the fall in units of the gap allowed that ends them, with
+# certificates and without.
+N_FINISH, ENOUGH = 10, (0.002, 0.01)
 # Thorough searches: generations at first, times a factor that every refutation raises, up to this.
 # They double until the gap no longer rises by this fraction of what is allowed, or are long enough.
 LENGTH, MAX_EFFORT, STILL, LONG = 12, 3, 0.1, 192
@@ -114,11 +115,12 @@ class _Run:
 
     def _finish(self, x: Measure) -> None:
         """Descents without searches: cheap, and the objective is then at a local minimum too."""
+        enough = ENOUGH[not self.options.certify] * self.best.limit
         for _ in range(N_FINISH):
             before = self.best.primal
             x, _ = self._improve(x, WIDTHS[-1] / np.sqrt(len(self.problem.Y)))
             fall = before - self.best.primal
-            if fall < ENOUGH * self.best.limit or self.best.seconds > self.options.max_time:
+            if fall < enough or self.best.seconds > self.options.max_time:
                 break
 
     def _improve(self, x: Measure, width: float) -> tuple[Measure, torch.Tensor]:
