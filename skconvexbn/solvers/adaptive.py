@@ -36,7 +36,7 @@ EFFORTS = (1e-2, 2e-3)
 PACE = 0.03
 # Descents after the gap is closed, and the fall in units of the gap allowed that ends them, with
 # certificates and without.
-N_FINISH, ENOUGH = 10, (0.002, 0.01)
+N_FINISH, ENOUGH = 10, (0.001, 0.01)
 # Thorough searches: generations at first, times a factor that every refutation raises, up to this.
 # They double until the gap no longer rises by this fraction of what is allowed, or are long enough.
 LENGTH, MAX_EFFORT, STILL, LONG = 12, 3, 0.1, 192
