@@ -16,8 +16,9 @@ ROUTES = {
 slow = settings(
     max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
-# Gaps of 1e-7 leave predictions uncertain to about 1e-4; the closed form is exact.
-ATOL = {"closed_form": 1e-7, "exact": 1e-4, "sampled": 1e-4}
+# Gaps of 1e-7 leave the outputs of log loss uncertain to some 1e-3 (its curvature is at most 1/4),
+# those of columns (sampled) more than those of interior points; the closed form is exact.
+ATOL = {"closed_form": 1e-7, "exact": 1e-4, "sampled": 1e-3}
 SEEDS = st.integers(0, 10**6)
 
 
