@@ -16,9 +16,8 @@ ROUTES = {
 slow = settings(
     max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
-# Gaps of 1e-7 leave the outputs of log loss uncertain to some 1e-3 (its curvature is at most 1/4),
-# those of columns (sampled) more than those of interior points; the closed form is exact.
-ATOL = {"closed_form": 1e-7, "exact": 1e-4, "sampled": 1e-3}
+# Gaps of 1e-7 leave predictions uncertain to about 1e-4; the closed form is exact.
+ATOL = {"closed_form": 1e-7, "exact": 1e-4, "sampled": 1e-4}
 SEEDS = st.integers(0, 10**6)
 
 
@@ -120,7 +119,9 @@ def test_swapping_the_classes_swaps_the_probabilities(route, seed):
     model, X, y, w, X_new = draw("binary", route, seed)
     before = model.fit(X, y, sample_weight=w).predict_proba(X_new)
     after = model.fit(X, 1 - y, sample_weight=w).predict_proba(X_new)
-    np.testing.assert_allclose(after[:, ::-1], before, atol=ATOL[route])
+    # Log loss by columns (sampled): 2.8e-4 on one of the seeds, at tol=1e-10 too; cause not found.
+    atol = 1e-3 if route == "sampled" else ATOL[route]
+    np.testing.assert_allclose(after[:, ::-1], before, atol=atol)
 
 
 @slow
