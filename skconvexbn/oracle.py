@@ -17,6 +17,8 @@ from .arrangements import Arrangements
 
 # Alternations between h and g inside one arrangement (several outputs).
 N_ALTERNATIONS = 50
+# Cosine of two g from which on their maxima are one.
+SAME = 1 - 1e-6
 # Random h, projected onto the cone, to start from there beside singular vectors.
 N_RANDOM = 12
 
@@ -126,9 +128,20 @@ def _maxima(
                 break
             value, g = attained, t / np.linalg.norm(t)
             best = (value, h / norm, g)
-        if value > zero and not any(abs(value - m[0]) <= 1e-6 * value for m in maxima):
+        if value > zero:
             maxima.append(best)
-    return maxima
+    return _distinct(maxima)
+
+
+def _distinct(
+    maxima: list[tuple[float, np.ndarray, np.ndarray]],
+) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """The largest of each g, which determines h."""
+    kept: list[tuple[float, np.ndarray, np.ndarray]] = []
+    for maximum in sorted(maxima, key=lambda m: -m[0]):
+        if all(maximum[2] @ other[2] < SAME for other in kept):
+            kept.append(maximum)
+    return kept
 
 
 @cache

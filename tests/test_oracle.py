@@ -96,6 +96,14 @@ def test_multi_start_is_near_the_exact_maximum_and_never_above(C):
         assert 0.999 * exact <= found <= exact * (1 + 1e-9)
 
 
+def test_maxima_of_nearly_equal_value_are_not_one():
+    """In the positive orthant, g = 1 attains 1 at e_1 and g = -1 attains 1 + 5e-7 at e_2."""
+    V = np.array([[1.0], [-1.0 - 5e-7]])
+    cuts = in_arrangements(np.eye(2), V, sample(np.eye(2), np.ones((2, 1))), 0.0)
+    assert len(cuts.values) == 2
+    np.testing.assert_allclose(cuts.dual_norm, 1 + 5e-7, rtol=1e-12)
+
+
 def test_multi_start_finds_a_planted_maximum():
     """V = Q h0 on the rows active at h0: no unit h does better than h0."""
     Q, _ = problem(n=200, q=8)
