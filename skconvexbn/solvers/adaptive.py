@@ -114,9 +114,12 @@ class _Run:
         return replace(START_OPTIONS, seed=self.options.seed, max_time=left)
 
     def _finish(self, x: Measure) -> None:
-        """Descents without searches: cheap, and the objective is then at a local minimum too."""
+        """Descents without searches: cheap, and the objective is then at a local minimum too.
+
+        There are no more of them than rounds: where few rounds close a loose gap, that is enough.
+        """
         enough = ENOUGH[not self.options.certify] * self.best.limit
-        for _ in range(N_FINISH):
+        for _ in range(min(N_FINISH, self.best.n_iter + 1)):
             before = self.best.primal
             x, _ = self._improve(x, WIDTHS[-1] / np.sqrt(len(self.problem.Y)))
             fall = before - self.best.primal
