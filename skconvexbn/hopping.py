@@ -18,7 +18,7 @@ N_CHAINS = 300
 # Share of the chains that begin near active neurons, where most of the largest maxima are.
 SHARE_NEAR = 0.5
 # Maxima polished for each sign: after the first climb, and later, once in so many generations.
-N_FIRST, N_LATER, POLISH_EVERY = 200, 60, 6
+N_FIRST, N_LATER, POLISH_EVERY = 60, 30, 6
 # Cosine from which on a maximum is the same as one that was polished.
 SAME = 1 - 1e-4
 

@@ -1,7 +1,7 @@
 """The dual oracle max_{||h|| <= 1} ||V^T relu(Q h)|| (theory.md 4).
 
 `in_arrangements` solves it inside given arrangements, where one output makes it a convex problem;
-`multi_start` searches over all h.
+`climb_cones` goes on from cone to cone; `multi_start` searches over all h.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from .arrangements import Arrangements
 
 # Alternations between h and g inside one arrangement (several outputs).
 N_ALTERNATIONS = 50
+# Cones visited by a climb at most, and the gain that counts as one.
+MAX_CONES, GAIN = 30, 1e-9
 # Cosine of two g from which on their maxima are one.
 SAME = 1 - 1e-6
 # Random h, projected onto the cone, to start from there beside singular vectors.
@@ -142,6 +144,60 @@ def _distinct(
         if all(maximum[2] @ other[2] < SAME for other in kept):
             kept.append(maximum)
     return kept
+
+
+def climb_cones(Q: np.ndarray, V: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """Unit h at a local maximum of ||V^T relu(Q h)||, reached from the unit vector h (q,).
+
+    Every step is the maximum inside a cone for fixed g. Rows that bound it, with multipliers that
+    their kinks do not bear (lambda_i > -v_i where v = V g), then change sides.
+    """
+    mask, stalled = Q @ h >= 0, False
+    for _ in range(MAX_CONES):
+        T = V.T @ np.maximum(Q @ h, 0.0)
+        value = float(np.linalg.norm(T))
+        v = V @ (T / max(value, 1e-300))
+        try:
+            x, bounding, multipliers = _maximum_in_cone(Q, v, mask, h)
+        except RuntimeError:  # nnls: cycling on a degenerate cone
+            break
+        better = np.linalg.norm(V.T @ np.maximum(Q @ x, 0.0)) > value * (1 + GAIN)
+        changes = bounding[multipliers > -v[bounding]]
+        if better:
+            kept = mask[bounding]
+            h, mask = x, Q @ x >= 0
+            mask[bounding] = kept
+        if not better and (stalled or not len(changes)):
+            break
+        stalled = not better
+        mask[changes] ^= True
+    return h
+
+
+def _maximum_in_cone(
+    Q: np.ndarray, v: np.ndarray, mask: np.ndarray, h: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit x that maximises v^T D Q x in the cone of D = diag(mask), what bounds it, multipliers.
+
+    The rows are those nearest to their kinks at h, and others only where x would cross them and
+    have a value no larger than that of h.
+    """
+    inside, a = np.where(mask, 1.0, -1.0), Q.T @ (mask * v)
+    Z = Q @ h
+    value, near = float(v @ np.maximum(Z, 0.0)), min(2 * len(h), len(Q))
+    rows = np.argpartition(np.abs(Z), near - 1)[:near]
+    while True:
+        A = inside[rows, None] * Q[rows]
+        multipliers = nnls(A.T, -a)[0]
+        x = a + A.T @ multipliers
+        x /= max(float(np.linalg.norm(x)), 1e-300)
+        Z = Q @ x
+        crossed = inside * Z < -1e-9
+        crossed[rows] = False
+        if v @ np.maximum(Z, 0.0) > value * (1 + GAIN) or not crossed.any():
+            bounds = multipliers > 0
+            return x, rows[bounds], multipliers[bounds]
+        rows = np.concatenate([rows, np.flatnonzero(crossed)])
 
 
 @cache

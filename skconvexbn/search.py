@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .oracle import climb_cones
+
 # Entries of a block of activations, (n, starts): small enough for the cache of a CPU.
 BLOCK_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 27, "mps": 1 << 24}
 # Ascent steps, and difference-of-convex steps after them.
@@ -129,15 +131,15 @@ class Search:
         return self.distinct(join(*found), NEAR * beta, MAX_POOL)
 
     def polish(self, V: Tensor, sign: float, maxima: Maxima) -> Maxima:
-        """Climb in float64 by small steps: maxima lie on kinks that float32 resolves to 1e-5.
+        """Climb in float64 from cone to cone: maxima lie on kinks that float32 resolves to 1e-5.
 
         With many rows only the first of the maxima.
         """
-        maxima = maxima[: self._n_polished]
-        H = maxima.H
-        for size in (0.02, 0.001):
-            starts, sizes = H.cpu().numpy(), np.full(len(maxima), size)
-            H = self._ascend(self.Q, V, sign, starts, sizes, 60, 20, final=0.01 * size)
+        H = maxima[: self._n_polished].H
+        if H.shape[1]:
+            Q, v = self.Q.cpu().numpy(), V.cpu().numpy()
+            ends = [climb_cones(Q, v, h) for h in H.T.cpu().numpy()]
+            H = torch.as_tensor(np.stack(ends, axis=1)).to(H)
         return self._values(V, sign, H)
 
     def random(self, n: int) -> np.ndarray:

@@ -193,16 +193,17 @@ def test_names_of_scores(scoring, name):
 @pytest.mark.parametrize("name", FITS)
 def test_neurons_are_active_where_the_network_says(fits, name):
     model = fits[name]
-    display = NeuronsDisplay.from_estimator(model, X)
+    rows = X + 0.01 * np.random.default_rng(5).standard_normal(X.shape)  # neurons have kinks in X
+    display = NeuronsDisplay.from_estimator(model, rows)
     order = np.argsort(-np.linalg.norm(model.coefs_[1], axis=1), kind="stable")
-    Z = X @ model.coefs_[0] + model.intercepts_[0]
+    Z = rows @ model.coefs_[0] + model.intercepts_[0]
     if model.gates_ is not None:
-        Z = X @ model.gates_[0] + model.gates_[1]
+        Z = rows @ model.gates_[0] + model.gates_[1]
     expected = (Z > 0)[:, order]
     image = np.asarray(display.activations_image_.get_array())
     assert image.shape == (len(X), model.n_neurons_)
     assert sorted(map(tuple, image)) == sorted(map(tuple, expected))
-    prediction = model.predict(X)
+    prediction = model.predict(rows)
     prediction = prediction[:, 0] if prediction.ndim == 2 else prediction
     np.testing.assert_array_equal(display.values, np.sort(prediction))
     weights = (model.coefs_[0] * model.scale_[:, None])[:, order]

@@ -153,7 +153,7 @@ def test_gradient_of_the_smoothed_descent(kind):
     penalty = problem.beta / 2 * (H.square().sum() + G.square().sum())
     (penalty - (V * F).sum()).backward()
     weights = H.detach(), G.detach(), b.detach()
-    value, gradient = _value_and_gradient(model, mu, *weights)
+    value, gradient = _value_and_gradient(model, model.Q, mu, *weights)
     loss = problem.loss_value(F.detach().numpy())
     assert value == pytest.approx(loss + penalty.item())
     slope_b = b.grad * model.free
@@ -173,21 +173,23 @@ def test_gradient_of_the_descent(kind):
         return H.reshape(3, 7), G.reshape(7, C), b
 
     error = check_grad(
-        lambda p: _value_and_gradient(model, 0.0, *split(p))[0],
-        lambda p: _value_and_gradient(model, 0.0, *split(p))[1].numpy(),
+        lambda p: _value_and_gradient(model, model.Q, 0.0, *split(p))[0],
+        lambda p: _value_and_gradient(model, model.Q, 0.0, *split(p))[1].numpy(),
         rng.standard_normal(21 + 8 * C),
     )
     assert error < 1e-4
 
 
-def test_descent_lowers_the_objective():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_descent_lowers_the_objective(dtype):
     problem = make_problem("squared")
     model = Model(problem, CPU)
     t = model.tensor
     rng = np.random.default_rng(4)
     H, G = rng.standard_normal((3, 20)), rng.choice([-1.0, 1.0], (20, 1))
     x = Measure.of_weights(t(H), t(G), t(np.zeros(1)))
-    y = descend(model, x, 1e-3, 100)
+    y = descend(model, x, 1e-3, 100, dtype=dtype)
+    assert y.H.dtype == torch.float64
     assert model.objective(model.output(y), y) < 0.5 * model.objective(model.output(x), x)
 
 

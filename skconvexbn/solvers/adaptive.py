@@ -27,6 +27,8 @@ from .measure import Measure, Model, best_masses
 WIDTHS = (0.5, 0.6, 1e-5)
 # First width after a warm start.
 WARM_WIDTH = 0.02
+# Descents are in float32 while the gap, in units of the zero model's loss, is above this.
+SINGLE = 1e-4
 # Random neurons to begin with, and steps of a descent.
 N_START, N_STEPS = 200, 60
 # Gaps, in units of the zero model's loss, from which on searches make more effort; without
@@ -37,9 +39,10 @@ PACE = 0.03
 # Descents after the gap is closed, and the fall in units of the gap allowed that ends them, with
 # certificates and without.
 N_FINISH, ENOUGH = 10, (0.001, 0.01)
-# Thorough searches: generations at first, times a factor that every refutation raises, up to this.
-# They double until the gap no longer rises by this fraction of what is allowed, or are long enough.
-LENGTH, MAX_EFFORT, STILL, LONG = 12, 3, 0.1, 192
+# Thorough searches: generations at first, and where the gap is below the last of EFFORTS, times a
+# factor that every refutation raises, up to this. They double until the gap no longer rises by this
+# fraction of what is allowed, or are long enough.
+LENGTHS, MAX_EFFORT, STILL, LONG = (12, 18), 3, 0.1, 192
 # Time of the last such search on top of max_time, as a share of it.
 LAST_SHARE = 0.1
 # Without certificates: the last round's decrease of the objective, relative to tol.
@@ -121,16 +124,18 @@ class _Run:
         enough = ENOUGH[not self.options.certify] * self.best.limit
         for _ in range(min(N_FINISH, self.best.n_iter + 1)):
             before = self.best.primal
-            x, _ = self._improve(x, WIDTHS[-1] / np.sqrt(len(self.problem.Y)))
+            x, _ = self._improve(x, WIDTHS[-1] / np.sqrt(len(self.problem.Y)), torch.float64)
             fall = before - self.best.primal
             if fall < enough or self.best.seconds > self.options.max_time:
                 break
 
-    def _improve(self, x: Measure, width: float) -> tuple[Measure, torch.Tensor]:
+    def _improve(
+        self, x: Measure, width: float, dtype: torch.dtype
+    ) -> tuple[Measure, torch.Tensor]:
         """Descend, weigh neurons and cuts: the neurons with mass, and the output."""
         if len(x):
             enough = 0.0 if self.options.certify else PACE * self.best.limit
-            x = descend(self.model, x, width, N_STEPS, enough).without_copies()
+            x = descend(self.model, x, width, N_STEPS, enough, dtype).without_copies()
         x, F = best_masses(self.model, x.with_columns(self.cuts), MASS_TOL)
         x = x.active()
         self.best.offer(*x.network)
@@ -143,7 +148,8 @@ class _Run:
         quick as this one.
         """
         problem, best = self.problem, self.best
-        x, F = self._improve(x, width)
+        dtype = torch.float32 if best.gap > SINGLE else torch.float64
+        x, F = self._improve(x, width, dtype)
         V = self.model.tensor(problem.dual_point(F.cpu().numpy()))
         efforts = EFFORTS if self.options.certify else EFFORTS[:1]
         effort = sum(best.gap < limit for limit in efforts)
@@ -191,7 +197,8 @@ class _Run:
         around = join(self._best_neurons(), self.cuts)
         hopping = BasinHopping(self.search, self.model.tensor(best.V), beta, around)
         best.raise_dual_norm(hopping.largest)
-        check, gap = LENGTH * (self.effort if closed else 1), best.gap
+        length = LENGTHS[int(best.gap < EFFORTS[-1])]
+        check, gap = length * (self.effort if closed else 1), best.gap
         while best.seconds <= deadline and (best.closed or best.last_round):
             hopping.hop()
             best.raise_dual_norm(hopping.largest)

@@ -10,6 +10,7 @@ where psi(z) = (z + sqrt(z^2 + mu^2 ||h||^2)) / 2 has the smoothing width mu.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,7 +27,14 @@ PATIENCE = 10
 NEGLIGIBLE = 1e-6
 
 
-def descend(model: Model, x: Measure, mu: float, n_steps: int, enough: float = 0.0) -> Measure:
+def descend(
+    model: Model,
+    x: Measure,
+    mu: float,
+    n_steps: int,
+    enough: float = 0.0,
+    dtype: torch.dtype = torch.float64,
+) -> Measure:
     """L-BFGS steps from x on the objective above, until PATIENCE of them gain less than enough."""
     (q, k), C = x.H.shape, x.G.shape[1]
 
@@ -34,35 +42,35 @@ def descend(model: Model, x: Measure, mu: float, n_steps: int, enough: float = 0
         H, G, b = p.split([q * k, k * C, C])
         return H.reshape(q, k), G.reshape(k, C), b
 
-    size = x.c.sqrt()
+    Q, size = model.Q.to(dtype), x.c.sqrt()
     start = torch.cat([(x.H * size).reshape(-1), (size[:, None] * x.G).reshape(-1), x.b])
-    end = _lbfgs(lambda p: _value_and_gradient(model, mu, *split(p)), start, n_steps, enough)
-    moved = Measure.of_weights(*split(end))
+    function = partial(_value_and_gradient, model, Q, mu)
+    end = _lbfgs(lambda p: function(*split(p)), start.to(dtype), n_steps, enough)
+    moved = Measure.of_weights(*split(end.to(torch.float64)))
     return moved[moved.c > NEGLIGIBLE * moved.c.max()]
 
 
 def _value_and_gradient(
-    model: Model, mu: float, H: Tensor, G: Tensor, b: Tensor
+    model: Model, Q: Tensor, mu: float, H: Tensor, G: Tensor, b: Tensor
 ) -> tuple[float, Tensor]:
     """Objective and its gradient (the width's dependence on ||h|| left out), in one pass."""
     beta = model.problem.beta
     value = beta / 2 * float(H.square().sum() + G.square().sum())
     slope_H, slope_G, slope_b = beta * H, beta * G, torch.zeros_like(b)
-    width, half = (mu**2 * H.square().sum(dim=0)).clamp_min_(1e-300), G / 2
+    width, half = (mu**2 * H.square().sum(dim=0)).clamp_min_(1e-30), G / 2
     for rows in model.blocks(H.shape[1]):  # as few passes over (rows, neurons) as will do
-        Q = model.Q[rows]
-        Z = Q @ H
+        Z = Q[rows] @ H
         root = torch.addcmul(width, Z, Z).sqrt_()
         A = Z.add_(root)  # 2 psi
         loss, V = model.loss(A @ half + b, rows)
-        value += loss
+        value, V = value + loss, V.to(Q.dtype)
         slope_G -= A.T @ (V / 2)
         slope_b -= model.free * V.sum(dim=0)
         A.div_(root)  # 2 psi'
         if len(b) == 1:
-            slope_H -= ((Q * V).T @ A).mul_(half[:, 0])
+            slope_H -= ((Q[rows] * V).T @ A).mul_(half[:, 0])
         else:
-            slope_H -= Q.T @ A.mul_(V @ half.T)
+            slope_H -= Q[rows].T @ A.mul_(V @ half.T)
     return value, torch.cat([slope_H.reshape(-1), slope_G.reshape(-1), slope_b])
 
 
@@ -139,4 +147,4 @@ class _Pairs:
 
     def _products(self, v: Tensor) -> np.ndarray:
         """S^T v and Y^T v, shape (2, MEMORY)."""
-        return (self._pairs @ v).cpu().numpy().reshape(2, MEMORY)
+        return (self._pairs @ v).to(torch.float64).cpu().numpy().reshape(2, MEMORY)
