@@ -2,7 +2,7 @@
 
 Chains perturb their best point and climb again; few long chains find larger maxima than many short
 ones do in the same time. Maxima lie on kinks that such climbs miss by up to some per cent, so the
-best new ones are polished every few generations. Somebody else decides when it is enough.
+best new ones are polished, exactly, every few generations. Somebody else decides when it is enough.
 """
 
 from __future__ import annotations

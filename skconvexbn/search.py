@@ -27,8 +27,8 @@ MAX_NEARBY = 200
 N_RANDOM = 300
 # Maxima above this fraction of beta start the next round; this many at most.
 NEAR, MAX_POOL = 0.97, 300
-# Maxima polished at most for each sign.
-N_POLISHED = 200
+# Maxima polished at most for each sign; fewer where Q has many entries, two at least.
+N_POLISHED, POLISHED_ENTRIES = 200, 20_000_000
 # With more rows, starts climb on half as many, and the best on all: one in so many, no fewer than.
 MAX_ROWS, REFINED, N_REFINED = 16_384, 64, 8
 
@@ -93,11 +93,11 @@ class Search:
         self._block = max(16, self._block_entries // len(Q))
         self._Q32 = Q.to(torch.float32).to(self.device)
         self._rng = np.random.default_rng(seed)
-        self._sample, self._n_polished = None, N_POLISHED
+        self._n_polished = min(N_POLISHED, max(2, POLISHED_ENTRIES // Q.numel()))
+        self._sample = None
         if len(Q) > MAX_ROWS:
             rows = self._rng.choice(len(Q), MAX_ROWS // 2, replace=False)
             self._sample = torch.as_tensor(np.sort(rows), device=Q.device)
-            self._n_polished = max(4, N_POLISHED * MAX_ROWS // (4 * len(Q)))
         self._key = torch.as_tensor(self._rng.standard_normal(len(Q))).to(Q)
 
     def round(self, V: Tensor, beta: float, active: Maxima, pool: Maxima, effort: int) -> Maxima:
@@ -133,7 +133,7 @@ class Search:
     def polish(self, V: Tensor, sign: float, maxima: Maxima) -> Maxima:
         """Climb in float64 from cone to cone: maxima lie on kinks that float32 resolves to 1e-5.
 
-        With many rows only the first of the maxima.
+        With many entries of Q only the first of the maxima.
         """
         H = maxima[: self._n_polished].H
         if H.shape[1]:
