@@ -24,7 +24,7 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params
+from sklearn.utils.validation import _check_method_params, _num_samples
 
 from .base import ConvexBNBase, Fit, Training
 from .losses import SquaredError
@@ -117,7 +117,7 @@ class CrossValidated(ConvexBNBase):
             At least two samples in every training fold.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets, or class labels of shape (n_samples,).
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,) or float, default=None
             Weights >= 0, in fits and in scores; None stands for ones. Scores of the folds are
             averaged without weights.
         **params : dict
@@ -132,7 +132,8 @@ class CrossValidated(ConvexBNBase):
         Raises
         ------
         ValueError
-            If an argument or parameter is invalid, a fold cannot be fitted, or all scores are NaN.
+            If an argument or parameter is invalid, a fold cannot be fitted or scored, or all scores
+            are NaN.
 
         Warns
         -----
@@ -140,6 +141,8 @@ class CrossValidated(ConvexBNBase):
             If the gap of the final network is above tol.
         """
         _raise_for_params(params, self, "fit")
+        if isinstance(sample_weight, Real):
+            sample_weight = np.full(_num_samples(X), float(sample_weight))
         split_params, score_params = self._route(sample_weight, params)
         model, grid = self._candidates()
         X, y, weight = self._validate(X, y, sample_weight)
@@ -150,6 +153,8 @@ class CrossValidated(ConvexBNBase):
         folds = list(splitter.split(X, y, **split_params))
         if not folds:
             raise ValueError(f"cv={self.cv!r} has no folds; give some, or their number.")
+        if score_params.get("sample_weight") is not None:
+            _check_scored(weight, folds)
         parallel = Parallel(n_jobs=self.n_jobs)
 
         scorer = self._default_scorer() if self.scoring is None else self._given_scorer()
@@ -313,6 +318,15 @@ class CrossValidated(ConvexBNBase):
         shares = np.exp(-DECAY * (ratio - 1))
         shares[shares < MIN_SHARE] = 0.0
         return shares / shares.sum()
+
+
+def _check_scored(weight: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    for k, (_, test) in enumerate(folds, 1):
+        if not np.any(weight[test] > 0):
+            raise ValueError(
+                f"Test fold {k} of {len(folds)} has no sample of positive weight; use a cv that "
+                "shuffles, fewer folds, or drop samples of zero weight."
+            )
 
 
 def _at(

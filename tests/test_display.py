@@ -190,6 +190,11 @@ def test_names_of_scores(scoring, name):
     assert legend(display)[0] == "mean test score"
 
 
+def test_a_path_of_something_else_is_refused():
+    with pytest.raises(TypeError, match="takes what convex_bn_path returned, got dict"):
+        RegularizationPathDisplay.from_path({"beta": [1.0]})
+
+
 @pytest.mark.parametrize("name", FITS)
 def test_neurons_are_active_where_the_network_says(fits, name):
     model = fits[name]

@@ -399,6 +399,22 @@ def test_limits_last_until_the_last_job_leaves(two_threads):
     assert thread_settings() == before
 
 
+def test_one_number_is_a_weight_of_all_samples(data):
+    X, y, _, _ = data
+    search = ConvexBNRegressorCV(betas=[1.0], shrinkages=[0.0], cv=2, tol=1e-2, random_state=0)
+    scores = [search.fit(X, y, sample_weight=w).best_score_ for w in (2.0, np.full(len(y), 2.0))]
+    assert scores[0] == scores[1]
+
+
+def test_a_test_fold_without_weight_is_refused(data):
+    X, y, _, _ = data
+    weight = np.ones(len(y))
+    weight[: len(y) // 2 + 1] = 0
+    search = ConvexBNRegressorCV(betas=[1.0], cv=KFold(2))
+    with pytest.raises(ValueError, match="Test fold 1 of 2 has no sample of positive weight"):
+        search.fit(X, y, sample_weight=weight)
+
+
 def test_a_splitter_without_folds_is_refused(data):
     X, y, _, _ = data
     with pytest.raises(ValueError, match=r"cv=\[\] has no folds"):

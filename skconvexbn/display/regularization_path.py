@@ -127,9 +127,16 @@ class RegularizationPathDisplay(Display):
 
         Raises
         ------
+        TypeError
+            If ``path`` is something else.
         ValueError
             If ``kind`` is none of the above.
         """
+        if not isinstance(path, Bunch):
+            raise TypeError(
+                f"{cls.__name__}.from_path takes what convex_bn_path returned, got "
+                f"{type(path).__name__}; pass that, or an estimator to from_estimator."
+            )
         names = ("beta", "rank", "shrinkage", "objective", "dual_objective", "n_neurons")
         display = cls(**{name: path[name] for name in names})
         return display.plot(kind=kind, ax=ax, line_kw=line_kw, fill_between_kw=fill_between_kw)
