@@ -132,9 +132,11 @@ def enumerate_all(Q: np.ndarray, max_count: int = MAX_ENUMERATED) -> Arrangement
 def _hyperplanes(Q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct hyperplanes of the rows of Q, in the row space of Q.
 
-    Returns unit normals R (N, rank), and for each row of Q the index of its hyperplane (-1 for a
-    zero row) and its side of it (+1 or -1).
+    Columns are scaled first, which changes no arrangement: with a large bias scale all rows of Q
+    would be nearly parallel. Returns unit normals R (N, rank), and for each row of Q the index of
+    its hyperplane (-1 for a zero row) and its side of it (+1 or -1).
     """
+    Q = Q / np.maximum(np.linalg.norm(Q, axis=0), 1e-300)
     norms = np.linalg.norm(Q, axis=1)
     rows = np.flatnonzero(norms > 1e-12 * norms.max(initial=0.0))
     A = Q[rows] / norms[rows, None]

@@ -212,7 +212,7 @@ class ConvexBNBase(BaseEstimator):
             gap=gap,
             zero_loss=zero_loss,
             certificate=solution.certificate,
-            converged=converged and not solution.interrupted,
+            converged=converged and not solution.interrupted and not solution.cut_short,
             interrupted=solution.interrupted,
             n_iter=solution.n_iter,
             backend=task.backend,
@@ -312,8 +312,9 @@ class ConvexBNBase(BaseEstimator):
     def _warn_unless_converged(self, fit: Fit) -> None:
         if not fit.converged:
             stopped = "Interrupted: the" if fit.interrupted else "The"
+            gap = fit.gap / max(fit.zero_loss, 1e-300)
             warnings.warn(
-                f"{stopped} duality gap is {fit.gap / fit.zero_loss:.2e} of the zero model's loss "
+                f"{stopped} duality gap is {gap:.2e} of the zero model's loss "
                 f"(tol={self.tol:g}) after {fit.n_iter} iterations (max_iter={self.max_iter}, "
                 f"max_time={self.max_time}); increase the limit that was reached, or tol, or beta.",
                 ConvergenceWarning,

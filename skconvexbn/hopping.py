@@ -101,5 +101,6 @@ class BasinHopping:
         self._seen, self._new = search.distinct(found, limit, 2 * MAX_POOL), []
         for sign in signs(V):
             best, done = of_sign(self._seen, sign), of_sign(self._polished, sign)
-            best = best[~(best.H.T @ done.H > SAME).any(dim=1)][:n_best]
+            best = best[~(best.H.T @ done.H > SAME).any(dim=1)]
+            best = best[: min(n_best, search.n_polished)]
             self._polished = join(self._polished, best, search.polish(V, sign, best))

@@ -15,6 +15,8 @@ from scipy.optimize import lsq_linear, nnls
 
 from .arrangements import Arrangements
 
+# Projections are {0} up to rounding below this fraction of what was projected.
+ZERO = 1e-10
 # Alternations between h and g inside one arrangement (several outputs).
 N_ALTERNATIONS = 50
 # Cones visited by a climb at most, and the gain that counts as one.
@@ -90,6 +92,7 @@ def in_arrangements(Q: np.ndarray, V: np.ndarray, arrangements: Arrangements, li
         M = np.stack([(masks * v) @ Q for v in V.T], axis=2)  # Q^T D_i V: (P, q, C)
         bounds = np.linalg.norm(M, ord=2, axis=(1, 2)) if len(M) else np.zeros(0)
         passed_over = max(passed_over, bounds[bounds <= limit].max(initial=0.0))
+        passed_over = max(passed_over, ZERO * np.linalg.norm(M, axis=(1, 2)).max(initial=0.0))
         for i in np.flatnonzero(bounds > limit):
             A = np.where(masks[i], 1.0, -1.0)[:, None] * Q
             found += [(value, part.start + i, h, g) for value, h, g in _maxima(A, M[i], limit)]
@@ -116,7 +119,7 @@ def _maxima(
         more = [g / np.linalg.norm(g) for g in inside if g.any()]
         starts = np.concatenate([Gt, -Gt, *([more] if more else [])])
     maxima: list[tuple[float, np.ndarray, np.ndarray]] = []
-    zero = 1e-10 * float(np.linalg.norm(M))  # projections onto {0}, up to rounding
+    zero = ZERO * float(np.linalg.norm(M))
     for g in starts:
         value = zero
         for _ in range(N_ALTERNATIONS if M.shape[1] > 1 else 1):

@@ -98,6 +98,9 @@ class Problem:
                 trial = self.loss.value(F + (b + step * newton), self.Y, self.w)
                 if trial <= value + 1e-4 * step * float(gradient @ newton):
                     break
+                there = self.loss.gradient(F + (b + step * newton), self.Y, self.w).sum(axis=0)
+                if np.abs(there).max() <= 0.5 * np.abs(gradient).max():  # values are at rounding
+                    break
                 step /= 2
             else:  # at the resolution of float64
                 break
@@ -174,7 +177,8 @@ class Solution:
     proof ("exact"), all h as far as a search went ("search"), the sampled arrangements ("sampled";
     with several ReLU outputs as far as a search inside each went).
     ``gates`` (q, m) are the fixed gates of the gated relaxation, whose neurons are linear where
-    Q gates >= 0; None for ReLU. ``history`` has (seconds, primal, dual) after each round where the
+    Q gates >= 0; None for ReLU. ``cut_short`` says that ``max_time`` ended the search on which the
+    dual norm rests. ``history`` has (seconds, primal, dual) after each round where the
     solver keeps it.
     """
 
@@ -188,4 +192,5 @@ class Solution:
     gates: np.ndarray | None = None
     device: str = "cpu"
     interrupted: bool = False
+    cut_short: bool = False
     history: tuple[tuple[float, float, float], ...] = ()

@@ -83,6 +83,11 @@ class Search:
         Blocks of activations are smaller by this factor.
     device : torch.device, optional
         Where to climb in float32, if not where Q is.
+
+    Attributes
+    ----------
+    n_polished : int
+        Maxima that `polish` takes at most.
     """
 
     def __init__(
@@ -93,7 +98,7 @@ class Search:
         self._block = max(16, self._block_entries // len(Q))
         self._Q32 = Q.to(torch.float32).to(self.device)
         self._rng = np.random.default_rng(seed)
-        self._n_polished = min(N_POLISHED, max(2, POLISHED_ENTRIES // Q.numel()))
+        self.n_polished = min(N_POLISHED, max(2, POLISHED_ENTRIES // Q.numel()))
         self._sample = None
         if len(Q) > MAX_ROWS:
             rows = self._rng.choice(len(Q), MAX_ROWS // 2, replace=False)
@@ -135,7 +140,7 @@ class Search:
 
         With many entries of Q only the first of the maxima.
         """
-        H = maxima[: self._n_polished].H
+        H = maxima[: self.n_polished].H
         if H.shape[1]:
             Q, v = self.Q.cpu().numpy(), V.cpu().numpy()
             ends = [climb_cones(Q, v, h) for h in H.T.cpu().numpy()]

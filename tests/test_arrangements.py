@@ -60,6 +60,15 @@ def test_zero_rows_are_active_everywhere():
     assert enumerate_all(np.array([[0.0, 0.0], [1.0, 2.0]])).masks()[:, 0].all()
 
 
+@pytest.mark.parametrize("bias", [1e-9, 1e9])
+def test_scales_of_columns_do_not_matter(bias):
+    """With a large one all rows point in nearly the same direction."""
+    Q = np.column_stack([np.random.default_rng(5).standard_normal((14, 2)), np.ones(14)])
+    expected = enumerate_all(Q).masks()
+    scaled = enumerate_all(Q * [1.0, 1.0, bias]).masks()
+    assert set(map(bytes, scaled)) == set(map(bytes, expected))
+
+
 def test_masks_are_those_of_interior_points():
     """Every enumerated cone has an interior: some h satisfies all its inequalities strictly."""
     from scipy.optimize import linprog

@@ -262,6 +262,20 @@ def test_a_weight_that_vanishes_beside_the_others_is_none():
     np.testing.assert_allclose(model.predict(X), without.predict(X))
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("bias_scale", [1e6, 1e9, 1e11])
+def test_a_huge_bias_scale_is_no_better_than_its_certificate(bias_scale):
+    """A larger bias scale weakens the penalty: no bound is above the objective of a smaller."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((25, 1))
+    y = np.sin(3 * X[:, 0]) + 0.3 * rng.standard_normal(25)
+    model = ConvexBNRegressor(beta=0.05, rank=1, bias_scale=1e4, random_state=0)
+    objective = model.fit(X, y).objective_
+    assert model.converged_
+    huge = model.set_params(bias_scale=bias_scale).fit(X, y)
+    assert huge.dual_objective_ <= objective * (1 + 1e-5)
+
+
 def test_a_step_that_overflows_does_not_warn(recwarn):
     X = RNG.standard_normal((60, 3))
     ConvexBNClassifier(beta=0, arrangements="exact", rank=1).fit(X, X[:, 0] ** 2 > 0.3)

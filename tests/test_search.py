@@ -76,3 +76,23 @@ def test_chains_begin_near_as_many_neurons_as_they_can(k):
     assert counts.sum() == 150
     assert counts.max() - counts.min() <= 1
     assert k < 150 or turns.max() > 400  # not the first ones
+
+
+def test_only_what_was_polished_counts_as_polished(monkeypatch):
+    rng = np.random.default_rng(0)
+    Q, V = (torch.as_tensor(a) for a in (basis(rng, 60, 6), rng.standard_normal((60, 1))))
+    search, polish, n_polished = Search(Q, 0), Search.polish, []
+    search.n_polished = 5
+
+    def counted(search, V, sign, maxima):
+        n_polished.append(len(maxima))
+        return polish(search, V, sign, maxima)
+
+    monkeypatch.setattr(Search, "polish", counted)
+    nothing = Maxima(V.new_zeros(6, 0), V.new_zeros(0, 1), V.new_zeros(0))
+    hopping = BasinHopping(search, V, 0.1, nothing)
+    assert n_polished == [5, 5]
+    for _ in range(6):
+        hopping.hop()
+    assert len(n_polished) == 4
+    assert max(n_polished) <= 5

@@ -364,6 +364,27 @@ def test_interrupted_in_a_thorough_search_is_not_converged(monkeypatch):
     assert model.score(X, y) > 0.5
 
 
+def test_a_thorough_search_cut_short_is_not_converged():
+    """The first round closes so large a gap, but there is no time to search."""
+    X, y = load_diabetes(return_X_y=True)
+    model = ConvexBNRegressor(random_state=0, tol=0.5)
+    assert model.fit(X, y).converged_
+    with pytest.warns(ConvergenceWarning, match="max_time=0"):
+        model.set_params(max_time=0).fit(X, y)
+    assert model.dual_gap_ < 0.5 * model.zero_loss_
+    assert not model.converged_
+
+
+def test_copies_of_copies_keep_their_mass():
+    """The first is a copy of the second, which is one of the third, but the first is not."""
+    angle = torch.tensor([0.0, 3.5e-5, 7e-5], dtype=torch.float64)
+    H, c = torch.stack([angle.cos(), angle.sin()]), torch.tensor([1.0, 1.0, 5.0]).double()
+    x = Measure(H, torch.ones(3, 1).double(), c, torch.zeros(1).double())
+    joined = x.without_copies()
+    assert len(joined) == 1
+    assert float(joined.c.sum()) == 7.0
+
+
 def test_warm_start_takes_fewer_rounds():
     X, y = load_diabetes(return_X_y=True)
     model = ConvexBNRegressor(beta=20.0, warm_start=True, random_state=0)

@@ -36,9 +36,8 @@ N_START, N_STEPS = 200, 60
 EFFORTS = (1e-2, 2e-3)
 # Without certificates: fall of a descent's last steps, in units of the gap allowed, that ends it.
 PACE = 0.03
-# Descents after the gap is closed, and the fall in units of the gap allowed that ends them, with
-# certificates and without.
-N_FINISH, ENOUGH = 10, (0.001, 0.01)
+# Widths of the descents after the last round: kinks settle better when they are smoothed again.
+FINAL_WIDTHS = (1e-2, 1e-3, 1e-4, 1e-5)
 # Thorough searches: generations at first, and where the gap is below the last of EFFORTS, times a
 # factor that every refutation raises, up to this. They double until the gap no longer rises by this
 # fraction of what is allowed, or are long enough.
@@ -121,13 +120,13 @@ class _Run:
 
         There are no more of them than rounds: where few rounds close a loose gap, that is enough.
         """
-        enough = ENOUGH[not self.options.certify] * self.best.limit
-        for _ in range(min(N_FINISH, self.best.n_iter + 1)):
-            before = self.best.primal
-            x, _ = self._improve(x, WIDTHS[-1] / np.sqrt(len(self.problem.Y)), torch.float64)
-            fall = before - self.best.primal
-            if fall < enough or self.best.seconds > self.options.max_time:
+        for width in FINAL_WIDTHS[-self.best.n_iter - 1 :]:
+            x, _ = self._improve(x, width / np.sqrt(len(self.problem.Y)), torch.float64)
+            if self.best.seconds > self.options.max_time:
                 break
+        # By weak duality no neuron with mass may violate the constraint where the bound was taken.
+        V = self.model.tensor(self.best.V)
+        self.best.raise_dual_norm(self.search.values(V, self._best_neurons()).largest)
 
     def _improve(
         self, x: Measure, width: float, dtype: torch.dtype
@@ -190,7 +189,8 @@ class _Run:
         """Search thoroughly at the best dual point; the bound is then what this search found.
 
         Where the gap opens again, more rounds follow and the next search must be harder to fail; in
-        the last round this one goes on. It never takes more than a share of the time on top.
+        the last round this one goes on. It never takes more than a share of the time on top: cut
+        short, it vouches for nothing.
         """
         best, beta = self.best, self.problem.beta
         closed, deadline = best.closed, (1 + LAST_SHARE) * self.options.max_time
@@ -207,6 +207,8 @@ class _Run:
                 if rise <= STILL * max(self.options.tol, gap) or check >= LONG:
                     break
                 check, gap = 2 * check, best.gap
+        else:
+            best.cut_short = best.closed
         if not best.closed:
             self.effort = min(self.effort + 1, MAX_EFFORT)
         self.cuts = self.search.distinct(join(hopping.maxima, self.cuts), 0.0, 2 * MAX_POOL)

@@ -112,7 +112,7 @@ def _labels(problem: Problem, options: Options) -> Solution:
     G, b = _output_weights(collapsed, P)
     n_iter = 1
     while True:
-        V = -problem.loss.gradient(collapsed.output(P, G, b), T, W)
+        V = collapsed.dual_point(collapsed.features(P) @ G + b)
         U = collapsed.Q @ V
         joined, dual_norm = _copositive_maximum(U, P, problem.beta * (1 + 1e-7))
         if dual_norm <= problem.beta * (1 + 1e-7):

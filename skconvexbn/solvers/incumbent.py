@@ -25,7 +25,7 @@ class Incumbent:
         self.primal = problem.zero_loss
         self.limit = options.tol * problem.zero_loss
         self.V, self.dual_norm, self.dual = np.zeros_like(problem.Y), 0.0, -np.inf
-        self.n_iter = 0
+        self.n_iter, self.cut_short = 0, False
 
     @property
     def gap(self) -> float:
@@ -95,5 +95,6 @@ class Incumbent:
             gates=self.gates,
             device=self.device,
             interrupted=interrupted,
+            cut_short=self.cut_short,
             history=tuple(history),
         )

@@ -82,8 +82,11 @@ class Measure:
         near = 1 - 1e-9
         same = torch.triu((near < self.H.T @ self.H) & (near < self.G @ self.G.T), diagonal=1)
         copy = same.any(dim=0)
-        first = same.to(torch.int8).argmax(dim=0)[copy]
-        c = self.c.index_add(0, first, self.c[copy])
+        own = torch.arange(len(self), device=copy.device)
+        first = torch.where(copy, same.to(torch.int8).argmax(dim=0), own)
+        while bool(copy[first].any()):  # copies of copies
+            first = first[first]
+        c = torch.zeros_like(self.c).index_add(0, first, self.c)
         return Measure(self.H, self.G, c, self.b)[~copy]
 
 
