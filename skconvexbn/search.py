@@ -17,8 +17,8 @@ from .oracle import climb_cones
 
 # Entries of a block of activations, (n, starts): small enough for the cache of a CPU.
 BLOCK_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 27, "mps": 1 << 24}
-# Ascent steps, and difference-of-convex steps after them.
-CLIMB = 20, 5
+# Ascent steps and the size of the last, and difference-of-convex steps after them.
+CLIMB, LAST_STEP = (20, 5), 0.03
 # Starts near each active neuron: size of the perturbation, first step.
 NEARBY = ((0.15, 0.3), (0.15, 0.1), (0.05, 0.1), (0.05, 0.03))
 # So many neurons at most, drawn anew for each size, have starts near them.
@@ -201,7 +201,6 @@ class Search:
         size: np.ndarray,
         steps: int,
         dc: int,
-        final: float = 0.03,
     ) -> Tensor:
         """Unit directions (q, N) that climb from the columns of starts on rows Q, in blocks."""
         H = normalise(torch.as_tensor(starts).to(Q.dtype).to(Q.device))
@@ -213,9 +212,9 @@ class Search:
             order = torch.argsort((V[:, 0] * sign <= 0).to(torch.int8), stable=True)
             Q, u = Q[order], V[order] * sign
             n_positive = int((u > 0).sum())
-            parts = [_climb_signed(Q, u, n_positive, h, e, steps, dc, final) for h, e in blocks]
+            parts = [_climb_signed(Q, u, n_positive, h, e, steps, dc) for h, e in blocks]
         else:
-            parts = [_climb_vector(Q, V, h, e, steps, final) for h, e in blocks]
+            parts = [_climb_vector(Q, V, h, e, steps) for h, e in blocks]
         return normalise(torch.cat(parts, dim=1).to(self.Q.device).to(torch.float64))
 
     def _values(self, V: Tensor, sign: float, H: Tensor) -> Maxima:
@@ -255,7 +254,7 @@ def of_sign(maxima: Maxima, sign: float) -> Maxima:
 
 
 def _climb_signed(
-    Q: Tensor, u: Tensor, n_positive: int, H: Tensor, eta: Tensor, steps: int, dc: int, final: float
+    Q: Tensor, u: Tensor, n_positive: int, H: Tensor, eta: Tensor, steps: int, dc: int
 ) -> Tensor:
     """Best points of ascent on u^T relu(Q h), rows with u > 0 first.
 
@@ -264,7 +263,7 @@ def _climb_signed(
     """
     best, best_value = H, torch.full_like(eta, -torch.inf)
     Qu = Q * u
-    decay = (final / eta) ** (1 / max(steps - 1, 1))
+    decay = (LAST_STEP / eta) ** (1 / max(steps - 1, 1))
     for t in range(steps + 1):
         G = Qu.T @ (Q @ H).gt_(0.0)
         value = (G * H).sum(dim=0)
@@ -294,10 +293,10 @@ def _climb_signed(
     return best
 
 
-def _climb_vector(Q: Tensor, V: Tensor, H: Tensor, eta: Tensor, steps: int, final: float) -> Tensor:
+def _climb_vector(Q: Tensor, V: Tensor, H: Tensor, eta: Tensor, steps: int) -> Tensor:
     """Best points of ascent on ||V^T relu(Q h)||, whose gradient is Q^T (1[Q h > 0] * V g)."""
     best, best_value = H, torch.full_like(eta, -torch.inf)
-    decay = (final / eta) ** (1 / max(steps - 1, 1))
+    decay = (LAST_STEP / eta) ** (1 / max(steps - 1, 1))
     for t in range(steps + 1):
         R = (Q @ H).clamp_min_(0.0)
         T = V.T @ R
