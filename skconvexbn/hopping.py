@@ -1,8 +1,10 @@
 """Basin hopping on ||V^T relu(Q h)||: the thorough search that has the last word on a gap.
 
-Chains perturb their best point and climb again; few long chains find larger maxima than many short
-ones do in the same time. Maxima lie on kinks that such climbs miss by up to some per cent, so the
-best new ones are polished, exactly, every few generations. Somebody else decides when it is enough.
+Chains perturb their point, climb again, and go there unless it is much lower (Wales and Doye 1997):
+few long chains find larger maxima than many short ones in the same time, and chains that never go
+down stay twice as far below the largest. Maxima lie on kinks that such climbs miss by up to some
+per cent, so the best new ones are polished, exactly, every few generations. Somebody else decides
+when it is enough.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from .search import MAX_POOL, NEAR, Maxima, Search, join, of_sign, signs
 N_CHAINS = 300
 # Share of the chains that begin near active neurons, where most of the largest maxima are.
 SHARE_NEAR = 0.5
+# Mean decrease that a chain accepts, relative to beta.
+TEMPERATURE = 0.1
 # Maxima polished for each sign: after the first climb, and later, once in so many generations.
 N_FIRST, N_LATER, POLISH_EVERY = 60, 30, 6
 # Cosine from which on a maximum is the same as one that was polished.
@@ -37,27 +41,33 @@ class BasinHopping:
         Active neurons, near which some of the chains begin; the others begin anywhere.
     n_chains : int
         Chains for each sign.
+    earlier : BasinHopping, optional
+        Hopping at another V, with as many chains: they go on where they are higher than new ones.
 
     Attributes
     ----------
+    largest : float
+        Largest value so far.
     n_generations : int
         Climbs of every chain so far.
     """
 
     def __init__(
-        self, search: Search, V: Tensor, beta: float, around: Maxima, n_chains: int = N_CHAINS
+        self,
+        search: Search,
+        V: Tensor,
+        beta: float,
+        around: Maxima,
+        n_chains: int = N_CHAINS,
+        earlier: BasinHopping | None = None,
     ) -> None:
         self._search, self._V, self._beta, self._n_chains = search, V, beta, n_chains
-        self._chains = {sign: self._begin(sign, around) for sign in signs(V)}
+        self._chains = {sign: self._begin(sign, around, earlier) for sign in signs(V)}
         self._new = list(self._chains.values())
+        self.largest = max(m.largest for m in self._new)
         self._seen = self._polished = around[:0]
         self._polish(N_FIRST)
         self.n_generations = 1
-
-    @property
-    def largest(self) -> float:
-        """Largest value so far."""
-        return max(m.largest for m in (self._polished, *self._chains.values()))
 
     @property
     def maxima(self) -> Maxima:
@@ -66,24 +76,22 @@ class BasinHopping:
         return self._search.distinct(found, NEAR * self._beta, MAX_POOL)
 
     def hop(self) -> None:
-        """One generation: perturb the best points, log-uniformly from 0.03 to 0.8, and climb."""
-        for sign, best in self._chains.items():
-            H = best.H.cpu().numpy()
-            noise = self._search.log_uniform(0.03, 0.8, len(best))
+        """One generation: perturb the points, log-uniformly from 0.03 to 0.8, and climb."""
+        for sign, now in self._chains.items():
+            H = now.H.cpu().numpy()
+            noise = self._search.log_uniform(0.03, 0.8, len(now))
             starts = H + noise * self._search.noise(H.shape)
             new = self._search.climb(self._V, sign, starts, np.clip(noise, 0.03, 0.5))
             self._new.append(new)
-            better = new.values > best.values
-            self._chains[sign] = Maxima(
-                torch.where(better, new.H, best.H),
-                torch.where(better[:, None], new.G, best.G),
-                torch.where(better, new.values, best.values),
-            )
+            self.largest = max(self.largest, new.largest)
+            slack = self._search.exponential(TEMPERATURE * self._beta, len(now))
+            go = new.values > now.values - torch.as_tensor(slack).to(now.values)
+            self._chains[sign] = _choose(go, new, now)
         self.n_generations += 1
         if self.n_generations % POLISH_EVERY == 0:
             self._polish(N_LATER)
 
-    def _begin(self, sign: float, around: Maxima) -> Maxima:
+    def _begin(self, sign: float, around: Maxima, earlier: BasinHopping | None) -> Maxima:
         search, n = self._search, self._n_chains
         H = of_sign(around, sign).H.cpu().numpy()
         starts, size = search.random(n), np.ones(n)
@@ -92,7 +100,12 @@ class BasinHopping:
             noise = search.log_uniform(0.01, 0.3, k)
             starts[:, :k] = H[:, search.turns(H.shape[1], k)] + noise * search.noise((len(H), k))
             size[:k] = np.clip(noise, 0.03, 0.3)
-        return search.climb(self._V, sign, starts, size)
+        begun = search.climb(self._V, sign, starts, size)
+        if earlier is None:
+            return begun
+        H = earlier._chains[sign].H.cpu().numpy()
+        again = search.climb(self._V, sign, H, np.full(n, 0.03))
+        return _choose(again.values > begun.values, again, begun)
 
     def _polish(self, n_best: int) -> None:
         """Polish the n_best of each sign that are not near one that was polished."""
@@ -104,3 +117,13 @@ class BasinHopping:
             best = best[~(best.H.T @ done.H > SAME).any(dim=1)]
             best = best[: min(n_best, search.n_polished)]
             self._polished = join(self._polished, best, search.polish(V, sign, best))
+        self.largest = max(self.largest, self._polished.largest)
+
+
+def _choose(first: Tensor, a: Maxima, b: Maxima) -> Maxima:
+    """Of each pair the maximum of a where first, else that of b."""
+    return Maxima(
+        torch.where(first, a.H, b.H),
+        torch.where(first[:, None], a.G, b.G),
+        torch.where(first, a.values, b.values),
+    )

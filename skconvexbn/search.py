@@ -159,6 +159,10 @@ class Search:
         """Sizes of perturbations."""
         return np.exp(self._rng.uniform(np.log(low), np.log(high), n))
 
+    def exponential(self, mean: float, n: int) -> np.ndarray:
+        """How far chains may go down."""
+        return self._rng.exponential(mean, n)
+
     def turns(self, k: int, n: int) -> np.ndarray:
         """Indices below k in random order, all once before any comes again."""
         return np.resize(self._rng.permutation(k), n)

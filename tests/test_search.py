@@ -96,3 +96,41 @@ def test_only_what_was_polished_counts_as_polished(monkeypatch):
         hopping.hop()
     assert len(n_polished) == 4
     assert max(n_polished) <= 5
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.1])
+def test_chains_go_down_by_their_temperature_and_the_largest_is_kept(monkeypatch, temperature):
+    monkeypatch.setattr("skconvexbn.hopping.TEMPERATURE", temperature)
+    rng = np.random.default_rng(1)
+    Q, V = (torch.as_tensor(a) for a in (basis(rng, 200, 12), rng.standard_normal((200, 1))))
+    nothing = Maxima(V.new_zeros(12, 0), V.new_zeros(0, 1), V.new_zeros(0))
+    hopping = BasinHopping(Search(Q, 0), V, 2.0, nothing)
+    lost, largest = [], hopping.largest
+    for _ in range(10):
+        before = torch.cat([m.values for m in hopping._chains.values()])
+        hopping.hop()
+        lost.append(before - torch.cat([m.values for m in hopping._chains.values()]))
+        assert hopping.largest >= largest
+        largest = hopping.largest
+    down = float(torch.cat(lost).max())
+    assert 0.2 < down < 4 if temperature else down <= 0  # the slack is exponential with mean 0.2
+
+
+def test_chains_of_an_earlier_search_go_on():
+    rng = np.random.default_rng(2)
+    Q, V = (torch.as_tensor(a) for a in (basis(rng, 200, 12), rng.standard_normal((200, 1))))
+    nothing = Maxima(V.new_zeros(12, 0), V.new_zeros(0, 1), V.new_zeros(0))
+    search = Search(Q, 0)
+    earlier = BasinHopping(search, V, 0.1, nothing)
+    for _ in range(12):
+        earlier.hop()
+    V = V + 1e-4 * torch.as_tensor(rng.standard_normal((200, 1)))
+    new = BasinHopping(search, V, 0.1, nothing)
+    going_on = BasinHopping(search, V, 0.1, nothing, earlier=earlier)
+    for sign, chains in going_on._chains.items():
+        at_V = search.values(V, earlier._chains[sign])
+        assert bool((chains.values >= at_V.values * (1 - 1e-5)).all())
+    mean = [
+        float(torch.cat([m.values for m in h._chains.values()]).mean()) for h in (new, going_on)
+    ]
+    assert mean[1] > mean[0]

@@ -68,6 +68,7 @@ class _Run:
         self.search = Search(model.Q, options.seed, shrink, device)
         self.cuts = self._best_neurons()
         self.effort = 1
+        self.hopping: BasinHopping | None = None
 
     def rounds(self) -> Iterator[str]:
         """Rounds without end; the last and those with a closed gap end in a thorough search."""
@@ -188,14 +189,16 @@ class _Run:
     def _close(self) -> None:
         """Search thoroughly at the best dual point; the bound is then what this search found.
 
-        Where the gap opens again, more rounds follow and the next search must be harder to fail; in
-        the last round this one goes on. It never takes more than a share of the time on top: cut
-        short, it vouches for nothing.
+        Where the gap opens again, more rounds follow and the next search must be harder to fail: it
+        is longer and goes on with the chains of this one. In the last round this one goes on. It
+        never takes more than a share of the time on top: cut short, it vouches for nothing.
         """
         best, beta = self.best, self.problem.beta
         closed, deadline = best.closed, (1 + LAST_SHARE) * self.options.max_time
         around = join(self._best_neurons(), self.cuts)
-        hopping = BasinHopping(self.search, self.model.tensor(best.V), beta, around)
+        V = self.model.tensor(best.V)
+        hopping = BasinHopping(self.search, V, beta, around, earlier=self.hopping)
+        self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
         length = LENGTHS[int(best.gap < EFFORTS[-1])]
         check, gap = length * (self.effort if closed else 1), best.gap
