@@ -145,3 +145,12 @@ def test_theory_names_code_that_exists():
             target = getattr(target, part, target)
         checked += 1
     assert checked > 15
+
+
+def test_tables_of_measurements_are_those_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    measurements = import_module("measurements")
+    page = (ROOT / "docs" / "measurements.md").read_text()
+    assert page == measurements.with_tables(page)
+    with pytest.raises(ValueError, match="0 tables named"):
+        measurements.with_tables("")

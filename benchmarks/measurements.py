@@ -1,0 +1,328 @@
+"""Write the tables of docs/measurements.md from the results in results/.
+
+    python benchmarks/measurements.py
+
+A table follows each line `<!-- NAME -->`, where NAME is a function of `TABLES`; the text around is
+left alone. Run it after any other script here; a test fails where the tables are not those of the
+results.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from report import FOLDER, table
+
+PAGE = Path(__file__).parents[1] / "docs" / "measurements.md"
+Row = dict[str, Any]
+TABLES: dict[str, Callable[[], list[Row]]] = {}
+
+
+def tabulated(function):
+    """Make a function known as the source of the table of its name."""
+    TABLES[function.__name__.replace("_", " ")] = function
+    return function
+
+
+def results(name: str) -> list[Row]:
+    return json.loads((FOLDER / f"{name}.json").read_text())["rows"]
+
+
+def grouped(rows: Iterable[Row], *names: str) -> dict[Any, list[Row]]:
+    """Rows that agree in the columns named, by these, in order of their first appearance."""
+    groups: dict[Any, list[Row]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in names)
+        groups.setdefault(key if len(names) > 1 else key[0], []).append(row)
+    return groups
+
+
+def short(x: float) -> str:
+    """Two significant digits, or all before the point."""
+    return "-" if not np.isfinite(x) else f"{x:.0f}" if x >= 10 else f"{float(f'{x:.2g}'):g}"
+
+
+def seconds(x: float) -> str:
+    return "-" if not np.isfinite(x) else f"{short(x)} s"
+
+
+def renamed(row: Row, names: dict[str, str]) -> Row:
+    """The columns named, under other names; times as text."""
+    return {
+        new: seconds(row[old]) if "[s]" in old or "seconds" in old else row[old]
+        for old, new in names.items()
+    }
+
+
+def accuracy(kind: str, score: str, left_out: str) -> list[Row]:
+    methods = results(f"accuracy_{kind}_methods")
+    return [
+        {
+            "method": row["method"],
+            f"mean {score}": f"{row['mean']:.3f}",
+            "worst": f"{row['worst']:.3f}",
+            "rank": f"{row['rank']:.1f}",
+            "CV wins, loses": ""
+            if row["method"] == "ours, CV"
+            else f"{row['CV wins']}, {row['CV loses']}",
+            "seconds": f"{row['seconds']:.2g}",
+        }
+        for row in methods
+        if not row["method"].endswith(" beta") and row["method"] not in left_out
+    ]
+
+
+@tabulated
+def accuracy_regression():
+    return accuracy("regression", "R2", "ours, shrinkage 1, ours, tol 0.001")
+
+
+@tabulated
+def accuracy_classes():
+    return accuracy("classes", "accuracy", "ours, shrinkage 0.5, ours, tol 0.01")
+
+
+@tabulated
+def rivals_regression():
+    rows = []
+    for data, group in grouped(results("rivals_regression"), "data").items():
+        by_method = {row["method"]: row for row in group}
+        ours, mlp, adamw = (by_method[m] for m in ("skconvexbn", "MLPRegressor", "AdamW"))
+        scores = [f"{r['R2']:.3f}, {seconds(r['seconds'])}" for r in (ours, mlp, adamw)]
+        fine = by_method["skconvexbn, tol=1e-4"]["spread"]
+        columns = "data", "R2 and time, ours", "`MLPRegressor`", "AdamW", "spread, ours"
+        columns += ("`MLPRegressor` ",)
+        cells = data, *scores, f"{fine:.1g}", f"{mlp['spread']:.2g}"
+        rows.append(dict(zip(columns, cells, strict=True)))
+    return rows
+
+
+@tabulated
+def rivals_classes():
+    rows = []
+    for data, group in grouped(results("rivals_classes"), "data").items():
+        ours, mlp, adamw = group
+        scores = [f"{r['accuracy']:.3f}, {seconds(r['seconds'])}" for r in (ours, mlp, adamw)]
+        columns = "data", "accuracy and time, ours", "`MLPClassifier`", "AdamW"
+        columns += "labels that change, ours", "`MLPClassifier` "
+        cells = data, *scores, f"{ours['spread']:.1%}", f"{mlp['spread']:.1%}"
+        rows.append(dict(zip(columns, cells, strict=True)))
+    return rows
+
+
+@tabulated
+def adaptive():
+    rows = []
+    for (data, n, q), group in grouped(results("adaptive"), "data", "n", "q").items():
+        cells = {f"beta {r['beta']:g}": f"{seconds(r['seconds'])}, {r['neurons']}" for r in group}
+        rows.append({"data": data, "n": n, "q": q, **cells})
+    return rows
+
+
+@tabulated
+def gap_against_time():
+    names = {name: name for name in ("data", "n", "q", "beta")}
+    names |= {"to 0.01 [s]": "1e-2", "to 0.005 [s]": "5e-3", "to 0.001 [s]": "1e-3"}
+    return [
+        renamed(row, names) | {"gap": f"{row['gap']:.4f}", "checked": f"{row['checked gap']:.4f}"}
+        for row in results("gap_against_time")
+    ]
+
+
+@tabulated
+def classes():
+    rows = []
+    for key, group in grouped(results("classes"), "data", "n", "q", "classes").items():
+        row = dict(zip(("data", "n", "q", "classes"), key, strict=True))
+        for r in group:
+            loss = r["loss"].replace("_", " ")
+            for level, gap, time in (
+                ("1e-2", r["gap at tol=1e-2"], r["seconds at tol=1e-2"]),
+                ("1e-3", r["gap"], r["seconds"]),
+            ):
+                closed = gap <= float(level)
+                row[f"{loss}, {level}"] = seconds(time) if closed else f"gap {gap:.1e}"
+        rows.append(row)
+    return rows
+
+
+@tabulated
+def oracle():
+    return [
+        renamed(row, {"method": "search", "seconds": "seconds"})
+        | {f"short, {name}": f"{row[f'short, {name}']:.4f}" for name in ("median", "largest")}
+        for row in results("oracle_short")
+    ]
+
+
+@tabulated
+def growth():
+    names = {name: name for name in ("varies", "n", "q", "C")}
+    names |= {"round [s]": "round", "thorough [s]": "thorough search", "fit [s]": "fit"}
+    return [
+        renamed(row, names)
+        | {"neurons": row["neurons"], "peak memory": f"{row['peak [MB]']:.0f} MB"}
+        for row in results("growth")
+    ]
+
+
+@tabulated
+def exponents():
+    names = {"round [s]": "round", "thorough [s]": "thorough search", "peak [MB]": "peak memory"}
+    return [
+        {"varies": row["varies"], "range": f"{row['from']} to {row['to']}"}
+        | {new: f"{row[old]:.2f} ({row[f'{old}, last']:.2f})" for old, new in names.items()}
+        for row in results("growth_exponents")
+    ]
+
+
+@tabulated
+def products():
+    names = {"data": "data", "q": "q", "part": "part", "seconds": "time"}
+    return [
+        renamed(row, names)
+        | {
+            "share in products": f"{row['share']:.0%}",
+            "products at bare speed / time": f"{row['bare / time']:.0%}",
+        }
+        for row in results("gemm_share_cpu")
+    ]
+
+
+@tabulated
+def plain_training():
+    rows = []
+    for row in results("plain_training"):
+        ours = row["best rival"] + row["ours - rival"]
+        fine = row["ours, tol / 10, - rival"] - row["ours - rival"]
+        differences = row["L-BFGS - ours"], row["AdamW - ours"], fine
+        names = "L-BFGS", "AdamW", "ours, tol/10"
+        rows.append(
+            {"data": row["data"], "beta": row["beta"], "ours": f"{ours:.4f}"}
+            | {name: f"{x:+.4f}" for name, x in zip(names, differences, strict=True)}
+            | {"seconds: ours": short(row["ours [s]"]), "tol/10": short(row["tol / 10 [s]"])}
+            | {f"{name} ": short(row[f"{name} [s]"]) for name in ("L-BFGS", "AdamW")}
+        )
+    return rows
+
+
+@tabulated
+def pyscnn_relu():
+    rows = []
+    for row in results("pyscnn_relu"):
+        as_low = row["ours to pyscnn's [s]"]
+        rows.append(
+            {
+                "data": row["data"],
+                "objective, ours": f"{row['ours']:.4g}",
+                "pyscnn AL": f"{row['pyscnn AL']:.4g}",
+                "ours to pyscnn's": seconds(as_low),
+                "ours to 1e-3": seconds(row["ours [s]"]),
+                "AL": seconds(row["AL [s]"]),
+                "AL / ours to its objective": f"{row['AL [s]'] / as_low:.0f}",
+            }
+        )
+    return rows
+
+
+@tabulated
+def pyscnn_gated():
+    return [
+        {
+            "data": row["data"],
+            "objective, ours": f"{row['ours']:.4g}",
+            "R-FISTA": f"{row['R-FISTA']:.4g}",
+            "ours": seconds(row["ours [s]"]),
+            "R-FISTA ": seconds(row["R-FISTA [s]"]),
+            "R-FISTA / ours": f"{row['R-FISTA / ours']:.1f}",
+        }
+        for row in results("pyscnn_gated")
+    ]
+
+
+@tabulated
+def model_selection():
+    names = {"data": "data", "n": "n", "d": "d"}
+    names |= {"CV seconds": "CV", "GridSearchCV seconds": "GridSearchCV"}
+    return [
+        renamed(row, names)
+        | {
+            "times faster": f"{row['times faster']:.1f}",
+            "in default fits": f"{row['CV / default fit']:.0f}",
+            "difference": f"{row['difference of test R2']:.4f}",
+            "same best": "yes" if row["same best"] else "no",
+        }
+        for row in results("model_selection")
+    ]
+
+
+@tabulated
+def sampled():
+    return [
+        {"beta": beta} | {row["method"]: seconds(row["seconds"]) for row in group}
+        for beta, group in grouped(results("sampled"), "beta").items()
+    ]
+
+
+@tabulated
+def sampling_gap():
+    def percent(x):
+        return "0 %" if x < 5e-4 else f"{float(f'{x:.2g}'):g} %"
+
+    return [
+        {"rank": rank}
+        | {
+            f"{row['sampled']} sampled": f"{percent(row['excess, median [%]'])} "
+            f"({percent(row['excess, worst [%]'])})"
+            for row in group
+        }
+        for rank, group in grouped(results("sampling_gap"), "rank").items()
+    ]
+
+
+@tabulated
+def closed_form():
+    names = {
+        "regressor": "regressor",
+        "classifier, squared error": "classifier (10 classes, squared error)",
+        "classifier, log loss": "classifier (log loss)",
+    }
+    return [
+        {"n": row["n"], "Ridge": f"{row['ridge svd [s]']:.3g} s"}
+        | {new: f"{row[f'{old} / ridge']:.2f}" for old, new in names.items()}
+        for row in results("closed_form")
+    ]
+
+
+@tabulated
+def cvxpy():
+    losses = {"SquaredError": "squared error", "BinaryLogLoss": "log loss"}
+    return [
+        {
+            "loss": losses[row["loss"]],
+            "n": row["n"],
+            "d": row["d"],
+            "seconds": f"{row['total [s]']:.2f}",
+            "of which Clarabel": f"{row['clarabel [s]']:.2f}",
+            "oracle": f"{row['oracle [s]']:.2f}",
+            "construction": f"{100 * row['construction / total']:.0f} %",
+        }
+        for row in results("cvxpy_overhead")
+    ]
+
+
+def with_tables(text: str) -> str:
+    """The page with every table of the results."""
+    for name, rows in TABLES.items():
+        block = re.compile(rf"(<!-- {name} -->\n\n)(?:\|.*\n)+")
+        text, count = block.subn(lambda match, rows=rows: match[1] + table(rows()) + "\n", text)
+        if count != 1:
+            raise ValueError(f"{PAGE.name} has {count} tables named {name!r}; it needs one.")
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_tables(PAGE.read_text()))
