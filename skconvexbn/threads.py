@@ -10,14 +10,14 @@ from threadpoolctl import threadpool_limits
 
 
 class _Limits:
-    """Settings that are global to the process: kept while any job runs in it, then restored.
+    """Settings that are global to the process: kept while any job needs them, then restored.
 
     A thread of their own holds them, since the job that enters first may leave before others, and
     only the thread that set the limit of BLAS may lift it.
     """
 
     lock = Lock()
-    jobs = 0
+    blas_jobs = torch_jobs = 0
     holder: Thread
     left: Event
     torch: int
@@ -33,24 +33,41 @@ class _Limits:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Limit BLAS and torch to one thread until the last job that runs in this process leaves."""
-    import torch
+def one_blas_thread() -> Iterator[None]:
+    """Limit BLAS, but not torch, to one thread until the last job that runs here leaves.
 
+    Threads of both would wait for one another.
+    """
     with _Limits.lock:
-        if not _Limits.jobs:
+        if not _Limits.blas_jobs:
             entered, _Limits.left = Event(), Event()
             _Limits.holder = Thread(target=_Limits.hold, args=(entered, _Limits.left), daemon=True)
             _Limits.holder.start()
             entered.wait()
-        _Limits.jobs += 1
-        torch.set_num_threads(1)  # also the setting of the calling thread
+        _Limits.blas_jobs += 1
     try:
         yield
     finally:
         with _Limits.lock:
-            _Limits.jobs -= 1
-            if not _Limits.jobs:
+            _Limits.blas_jobs -= 1
+            if not _Limits.blas_jobs:
                 _Limits.left.set()
                 _Limits.holder.join()
-                torch.set_num_threads(_Limits.torch)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Limit BLAS and torch to one thread until the last job that runs in this process leaves."""
+    import torch
+
+    with one_blas_thread():
+        with _Limits.lock:
+            _Limits.torch_jobs += 1
+            torch.set_num_threads(1)  # also the setting of the calling thread
+        try:
+            yield
+        finally:
+            with _Limits.lock:
+                _Limits.torch_jobs -= 1
+                if not _Limits.torch_jobs:
+                    torch.set_num_threads(_Limits.torch)

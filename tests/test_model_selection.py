@@ -22,7 +22,8 @@ from skconvexbn import (
     ConvexBNRegressorCV,
 )
 from skconvexbn.model_selection import neg_brier_score, neg_log_loss
-from skconvexbn.threads import one_thread
+from skconvexbn.solvers.adaptive import solve_adaptive
+from skconvexbn.threads import one_blas_thread, one_thread
 from skconvexbn.whitening import Whitening
 
 SMALL = {"betas": [2.0, 0.5], "shrinkages": [0.0, 1.0], "cv": 3, "random_state": 0}
@@ -396,6 +397,36 @@ def test_limits_last_until_the_last_job_leaves(two_threads):
     first.__exit__(None, None, None)
     assert thread_settings() == (1, [1] * len(before[1]))
     second.__exit__(None, None, None)
+    assert thread_settings() == before
+
+
+def test_limits_of_blas_alone_leave_the_threads_of_torch(two_threads):
+    before = thread_settings()
+    one = [1] * len(before[1])
+    with one_blas_thread():
+        assert thread_settings() == (2, one)
+        with one_thread():
+            assert thread_settings() == (1, one)
+        assert thread_settings() == (2, one)
+    assert thread_settings() == before
+
+
+@pytest.mark.parametrize(("most", "n_threads"), [(10_000, 1), (100, 2)])
+def test_small_fits_run_on_one_thread_large_ones_on_those_of_torch(
+    data, two_threads, monkeypatch, most, n_threads
+):
+    settings, solve = [], solve_adaptive
+
+    def recorded(*args):
+        settings.append(thread_settings())
+        return solve(*args)
+
+    monkeypatch.setattr("skconvexbn.solvers.torch.solve_adaptive", recorded)
+    monkeypatch.setattr("skconvexbn.solvers.torch.MAX_ONE_THREAD", most)
+    X, y, _, _ = data
+    before = thread_settings()
+    ConvexBNRegressor(beta=1.0, backend="torch", tol=0.1).fit(X, y)
+    assert settings == [(n_threads, [1] * len(before[1]))]
     assert thread_settings() == before
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 
 import torch
 
 from ..arrangements import Arrangements
 from ..losses import SquaredError
 from ..problem import Options, Problem, Solution
-from ..threads import one_thread
+from ..threads import one_blas_thread, one_thread
 from .adaptive import solve_adaptive
 from .columns import solve_columns
 from .cones import solve_cones
@@ -18,9 +18,9 @@ from .measure import Model
 
 # Smallest n * q for which device=None takes a CUDA device that is present.
 MIN_CUDA_SIZE = 1_000_000
-# Largest n * q solved on one thread: more gain nothing there, and where cores are busy they wait
-# for one another many times longer than they work.
-MAX_ONE_THREAD = 100_000
+# Largest n * q solved on one thread. Two are 1.1 to 1.7 times faster on idle cores and 2 to 3 times
+# slower where one is busy (benchmarks/threads.py): small fits, which come in numbers, do without.
+MAX_ONE_THREAD = 50_000
 # With more rows the systems of n equations of `cones` and `gated` are too large.
 MAX_SYSTEM = 10_000
 # Blocks are made smaller by these factors when a device runs out of memory.
@@ -52,7 +52,7 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
     device = resolve_device(options.device, problem)
     small = device.type == "cpu" and problem.Q.size <= MAX_ONE_THREAD
     for shrink in SHRINK:
-        with suppress(torch.OutOfMemoryError), one_thread() if small else nullcontext():
+        with suppress(torch.OutOfMemoryError), one_thread() if small else one_blas_thread():
             # Metal has no float64: there only the search, in float32, runs on the device.
             float64 = torch.device("cpu") if device.type == "mps" else device
             model = Model(problem, float64, shrink)
