@@ -19,7 +19,7 @@ from .search import MAX_POOL, NEAR, Maxima, Search, join, of_sign, signs
 N_CHAINS = 300
 # Share of the chains that begin near active neurons, where most of the largest maxima are.
 SHARE_NEAR = 0.5
-# Mean decrease that a chain accepts, relative to beta.
+# Temperature of the Metropolis rule (the mean decrease that a chain accepts), relative to beta.
 TEMPERATURE = 0.1
 # Maxima polished for each sign: after the first climb, and later, once in so many generations.
 N_FIRST, N_LATER, POLISH_EVERY = 60, 30, 6
@@ -46,8 +46,10 @@ class BasinHopping:
 
     Attributes
     ----------
+    chains : dict of {float: Maxima}
+        Where the chains of each sign are.
     largest : float
-        Largest value so far.
+        Largest value known so far.
     n_generations : int
         Climbs of every chain so far.
     """
@@ -62,8 +64,8 @@ class BasinHopping:
         earlier: BasinHopping | None = None,
     ) -> None:
         self._search, self._V, self._beta, self._n_chains = search, V, beta, n_chains
-        self._chains = {sign: self._begin(sign, around, earlier) for sign in signs(V)}
-        self._new = list(self._chains.values())
+        self.chains = {sign: self._begin(sign, around, earlier) for sign in signs(V)}
+        self._new = list(self.chains.values())
         self.largest = max(m.largest for m in self._new)
         self._seen = self._polished = around[:0]
         self._polish(N_FIRST)
@@ -76,8 +78,8 @@ class BasinHopping:
         return self._search.distinct(found, NEAR * self._beta, MAX_POOL)
 
     def hop(self) -> None:
-        """One generation: perturb the points, log-uniformly from 0.03 to 0.8, and climb."""
-        for sign, now in self._chains.items():
+        """One generation: perturb the points, log-uniformly from 0.03 to 0.8, climb, go or stay."""
+        for sign, now in self.chains.items():
             H = now.H.cpu().numpy()
             noise = self._search.log_uniform(0.03, 0.8, len(now))
             starts = H + noise * self._search.noise(H.shape)
@@ -86,7 +88,7 @@ class BasinHopping:
             self.largest = max(self.largest, new.largest)
             slack = self._search.exponential(TEMPERATURE * self._beta, len(now))
             go = new.values > now.values - torch.as_tensor(slack).to(now.values)
-            self._chains[sign] = _choose(go, new, now)
+            self.chains[sign] = _choose(go, new, now)
         self.n_generations += 1
         if self.n_generations % POLISH_EVERY == 0:
             self._polish(N_LATER)
@@ -103,7 +105,7 @@ class BasinHopping:
         begun = search.climb(self._V, sign, starts, size)
         if earlier is None:
             return begun
-        H = earlier._chains[sign].H.cpu().numpy()
+        H = earlier.chains[sign].H.cpu().numpy()
         again = search.climb(self._V, sign, H, np.full(n, 0.03))
         return _choose(again.values > begun.values, again, begun)
 

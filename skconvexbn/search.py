@@ -160,7 +160,7 @@ class Search:
         return np.exp(self._rng.uniform(np.log(low), np.log(high), n))
 
     def exponential(self, mean: float, n: int) -> np.ndarray:
-        """How far chains may go down."""
+        """Exponential draws of this mean."""
         return self._rng.exponential(mean, n)
 
     def turns(self, k: int, n: int) -> np.ndarray:

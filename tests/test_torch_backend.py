@@ -447,6 +447,27 @@ def test_a_thorough_search_doubles_while_the_gap_rises(still, length, monkeypatc
     assert max(generations) == length
 
 
+def test_a_thorough_search_goes_on_with_the_chains_of_the_one_before(monkeypatch):
+    began, begin, hop = [], BasinHopping.__init__, BasinHopping.hop
+
+    def recorded(hopping, *args, earlier):
+        began.append((hopping, earlier))
+        begin(hopping, *args, earlier=earlier)
+
+    def exaggerated(hopping):
+        """The first search opens the gap again."""
+        hop(hopping)
+        hopping.largest *= 2 if len(began) == 1 else 1
+
+    monkeypatch.setattr(BasinHopping, "__init__", recorded)
+    monkeypatch.setattr(BasinHopping, "hop", exaggerated)
+    problem = make_problem("squared", n=60, q=4, fit_intercept=True, seed=0)
+    backend.solve(problem, None, Options(1e-3, 100))
+    (first, nothing), (_, earlier) = began[:2]
+    assert nothing is None
+    assert earlier is first
+
+
 def test_without_certificates_nearly_the_same_networks(monkeypatch):
     X, y = load_diabetes(return_X_y=True)
     w = np.ones(len(y))

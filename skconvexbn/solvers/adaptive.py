@@ -190,8 +190,9 @@ class _Run:
         """Search thoroughly at the best dual point; the bound is then what this search found.
 
         Where the gap opens again, more rounds follow and the next search must be harder to fail: it
-        is longer and goes on with the chains of this one. In the last round this one goes on. It
-        never takes more than a share of the time on top: cut short, it vouches for nothing.
+        is longer, and after its first climb goes on with the chains of this one. In the last round
+        this one goes on. It never takes more than a share of the time on top: cut short, it vouches
+        for nothing.
         """
         best, beta = self.best, self.problem.beta
         closed, deadline = best.closed, (1 + LAST_SHARE) * self.options.max_time
