@@ -17,6 +17,8 @@ from .arrangements import Arrangements
 
 # Projections are {0} up to rounding below this fraction of what was projected.
 ZERO = 1e-10
+# How far a direction may be outside its cone.
+INSIDE = 1e-6
 # Alternations between h and g inside one arrangement (several outputs).
 N_ALTERNATIONS = 50
 # Cones visited by a climb at most, and the gain that counts as one.
@@ -128,7 +130,9 @@ def _maxima(
             if norm <= zero:
                 break
             t = M.T @ h / norm
-            attained = max(float(np.linalg.norm(t)), norm)  # norm: a bound if h is inexact
+            if (A @ h).min() < -INSIDE * norm:  # rounding: the norm is a bound all the same
+                t = norm * g
+            attained = max(float(np.linalg.norm(t)), norm)
             if attained <= value * (1 + 1e-9):
                 break
             value, g = attained, t / np.linalg.norm(t)
