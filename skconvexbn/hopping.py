@@ -43,6 +43,8 @@ class BasinHopping:
         Chains for each sign.
     earlier : BasinHopping, optional
         Hopping at another V, with as many chains: they go on where they are higher than new ones.
+    exact : bool
+        Whether the best new maxima are polished.
 
     Attributes
     ----------
@@ -62,20 +64,22 @@ class BasinHopping:
         around: Maxima,
         n_chains: int = N_CHAINS,
         earlier: BasinHopping | None = None,
+        exact: bool = True,
     ) -> None:
-        self._search, self._V, self._beta, self._n_chains = search, V, beta, n_chains
+        self._search, self._V, self._beta = search, V, beta
+        self._n_chains, self._exact = n_chains, exact
         self.chains = {sign: self._begin(sign, around, earlier) for sign in signs(V)}
         self._new = list(self.chains.values())
         self.largest = max(m.largest for m in self._new)
         self._seen = self._polished = around[:0]
-        self._polish(N_FIRST)
+        if exact:
+            self._polish(N_FIRST)
         self.n_generations = 1
 
-    @property
-    def maxima(self) -> Maxima:
+    def maxima(self, at_most: int = MAX_POOL) -> Maxima:
         """The largest maxima so far that are near beta or above."""
         found = join(self._polished, self._seen, *self._new)
-        return self._search.distinct(found, NEAR * self._beta, MAX_POOL)
+        return self._search.distinct(found, NEAR * self._beta, at_most)
 
     def hop(self) -> None:
         """One generation: perturb the points, log-uniformly from 0.03 to 0.8, climb, go or stay."""
@@ -90,7 +94,7 @@ class BasinHopping:
             go = new.values > now.values - torch.as_tensor(slack).to(now.values)
             self.chains[sign] = _choose(go, new, now)
         self.n_generations += 1
-        if self.n_generations % POLISH_EVERY == 0:
+        if self._exact and self.n_generations % POLISH_EVERY == 0:
             self._polish(N_LATER)
 
     def _begin(self, sign: float, around: Maxima, earlier: BasinHopping | None) -> Maxima:

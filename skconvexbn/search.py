@@ -57,6 +57,16 @@ class Maxima:
         order = torch.argsort(self.values, descending=True, stable=True)
         return self[order[self.values[order] > limit][:at_most]]
 
+    def apart(self, cosine: float, at_most: int) -> Maxima:
+        """The first ones, without those within this cosine of an earlier one in both h and g."""
+        H, G = self.H.T.cpu(), self.G.cpu()
+        left, kept = torch.ones(len(H), dtype=torch.bool), list[int]()
+        for i in range(len(H)):
+            if left[i] and len(kept) < at_most:
+                kept.append(i)
+                left &= (H @ H[i] <= cosine) | (G @ G[i] <= cosine)
+        return self[torch.as_tensor(kept, dtype=torch.long, device=self.H.device)]
+
 
 def join(*parts: Maxima) -> Maxima:
     """All maxima of the parts."""

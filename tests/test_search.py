@@ -18,7 +18,7 @@ def thorough(search, V, beta, around):
     hopping = BasinHopping(search, V, beta, around)
     for _ in range(23):
         hopping.hop()
-    found = hopping.maxima
+    found = hopping.maxima()
     assert hopping.n_generations == 24
     assert found.largest == hopping.largest
     return found
@@ -96,6 +96,39 @@ def test_only_what_was_polished_counts_as_polished(monkeypatch):
         hopping.hop()
     assert len(n_polished) == 4
     assert max(n_polished) <= 5
+
+
+def test_hopping_that_is_not_exact_polishes_nothing(monkeypatch):
+    rng = np.random.default_rng(0)
+    Q, V = (torch.as_tensor(a) for a in (basis(rng, 60, 6), rng.standard_normal((60, 1))))
+    nothing = Maxima(V.new_zeros(6, 0), V.new_zeros(0, 1), V.new_zeros(0))
+    monkeypatch.setattr(Search, "polish", None)
+    search = Search(Q, 0)
+    hopping = BasinHopping(search, V, 0.1, nothing, exact=False)
+    for _ in range(12):
+        hopping.hop()
+    found = hopping.maxima()
+    assert len(found) > 50
+    assert torch.equal(hopping.maxima(5).values, found.values[:5])
+    assert found.largest == hopping.largest
+    torch.testing.assert_close(search.values(V, found).values, found.values)
+
+
+def test_maxima_apart():
+    rng = np.random.default_rng(0)
+    H, G = (normalise(torch.as_tensor(rng.standard_normal((3, 200)))) for _ in range(2))
+    maxima = Maxima(H, G.T, torch.arange(200.0))
+    apart = maxima.apart(0.5, 200)
+    near = (apart.H.T @ maxima.H > 0.5) & (apart.G @ maxima.G.T > 0.5)
+    kept = apart.values.long()
+    assert 10 < len(kept) < 200
+    assert torch.equal(near[:, kept], torch.eye(len(kept), dtype=torch.bool))
+    assert torch.equal(near.to(torch.int8).argmax(dim=0)[kept], torch.arange(len(kept)))
+    first = kept[near.to(torch.int8).argmax(dim=0)]  # the first kept one that is near
+    assert bool((first <= torch.arange(200)).all())
+    assert bool(near.any(dim=0).all())
+    assert torch.equal(maxima.apart(0.5, 7).values, apart.values[:7])
+    assert len(maxima[:0].apart(0.5, 7)) == 0
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.1])

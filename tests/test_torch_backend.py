@@ -15,6 +15,7 @@ from skconvexbn.arrangements import enumerate_all
 from skconvexbn.hopping import BasinHopping
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skconvexbn.problem import Options, Problem
+from skconvexbn.search import Search
 from skconvexbn.solvers import adaptive, descent, get_solver, nonnegative
 from skconvexbn.solvers import torch as backend
 from skconvexbn.solvers.adaptive import solve_adaptive
@@ -450,9 +451,9 @@ def test_a_thorough_search_doubles_while_the_gap_rises(still, length, monkeypatc
 def test_a_thorough_search_goes_on_with_the_chains_of_the_one_before(monkeypatch):
     began, begin, hop = [], BasinHopping.__init__, BasinHopping.hop
 
-    def recorded(hopping, *args, earlier):
+    def recorded(hopping, *args, earlier, **options):
         began.append((hopping, earlier))
-        begin(hopping, *args, earlier=earlier)
+        begin(hopping, *args, earlier=earlier, **options)
 
     def exaggerated(hopping):
         """The first search opens the gap again."""
@@ -466,6 +467,35 @@ def test_a_thorough_search_goes_on_with_the_chains_of_the_one_before(monkeypatch
     (first, nothing), (_, earlier) = began[:2]
     assert nothing is None
     assert earlier is first
+
+
+@pytest.mark.parametrize("certify", [True, False])
+def test_chains_follow_a_running_mean_of_the_residuals(certify, monkeypatch):
+    monkeypatch.setattr(adaptive, "FOLLOW", 2)
+    residuals, followed, begin, search = [], [], BasinHopping.__init__, Search.round
+
+    def recorded(hopping, search, V, *args, earlier, exact=True):
+        if not exact:
+            followed.append((hopping, V, earlier))
+        begin(hopping, search, V, *args, earlier=earlier, exact=exact)
+
+    def round_(self, V, *args):
+        residuals.append(V)
+        return search(self, V, *args)
+
+    monkeypatch.setattr(BasinHopping, "__init__", recorded)
+    monkeypatch.setattr(Search, "round", round_)
+    monkeypatch.setattr(adaptive.Incumbent, "closed", False)
+    monkeypatch.setattr(adaptive, "SETTLED", -1.0)
+    problem = make_problem("squared", n=60, q=4, fit_intercept=True, seed=0)
+    n_iter = backend.solve(problem, None, Options(1e-9, 5, certify=certify)).n_iter
+    assert n_iter == len(residuals) == 5
+    assert len(followed) == (4 if certify else 0)
+    mean = residuals[1]
+    for k, (_, V, earlier) in enumerate(followed):
+        mean = 0.7 * mean + 0.3 * residuals[k + 1]
+        torch.testing.assert_close(V, mean)
+        assert earlier is (followed[k - 1][0] if k else None)
 
 
 def test_without_certificates_nearly_the_same_networks(monkeypatch):

@@ -2,9 +2,10 @@
 
 Each round descends on the neurons with smoothed kinks (`descent`), finds the best masses of these
 neurons and of the oracle's maxima so far on the true ReLU (`measure`), and searches for directions
-that violate the dual constraint at the residual (`search`). The maxima are the cuts of a cutting
-plane method on the dual; the descent moves neurons across arrangements, which cuts alone do slowly.
-When the gap looks closed, a more thorough search has the last word.
+that violate the dual constraint at the residual (`search`); where that takes many rounds, also at a
+running mean of the residuals, by chains that go on from round to round (`hopping`). The maxima are
+the cuts of a cutting plane method on the dual; the descent moves neurons across arrangements, which
+cuts alone do slowly. When the gap looks closed, a more thorough search has the last word.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ N_START, N_STEPS = 200, 60
 # Gaps, in units of the zero model's loss, from which on searches make more effort; without
 # certificates the first alone.
 EFFORTS = (1e-2, 2e-3)
+# With certificates: the round from which on chains follow a running mean of V, its memory, and
+# their generations a round; how many maxima count then, and how many are cuts, this cosine apart.
+FOLLOW, MEMORY, GENERATIONS = 8, 0.7, 8
+MAX_FOUND, MAX_CUTS, APART = 5_000, 1_000, 0.9
 # Without certificates: fall of a descent's last steps, in units of the gap allowed, that ends it.
 PACE = 0.03
 # Widths of the descents after the last round: kinks settle better when they are smoothed again.
@@ -69,6 +74,7 @@ class _Run:
         self.cuts = self._best_neurons()
         self.effort = 1
         self.hopping: BasinHopping | None = None
+        self.mean: torch.Tensor | None = None
 
     def rounds(self) -> Iterator[str]:
         """Rounds without end; the last and those with a closed gap end in a thorough search."""
@@ -153,17 +159,33 @@ class _Run:
         V = self.model.tensor(problem.dual_point(F.cpu().numpy()))
         efforts = EFFORTS if self.options.certify else EFFORTS[:1]
         effort = sum(best.gap < limit for limit in efforts)
-        found = self.search.round(V, problem.beta, x.neurons, self.cuts, effort)
-        self._cut(V, found)
-        best.raise_dual_norm(self.search.values(self.model.tensor(best.V), self.cuts).largest)
-        self._offer_dual(V.cpu().numpy(), self.cuts.largest)
+        known = self.search.values(V, self.cuts)
+        found = join(self.search.round(V, problem.beta, x.neurons, self.cuts, effort), known)
+        near = NEAR * problem.beta
+        if self.options.certify and best.n_iter + 1 >= FOLLOW:
+            V, there = self._follow(V)
+            found = self.search.distinct(join(found, there), near, MAX_FOUND)
+            self.cuts = found.apart(APART, MAX_CUTS)
+            found = self.search.values(V, found)
+        else:
+            self.cuts = found = self.search.distinct(found, near, MAX_POOL)
+        best.raise_dual_norm(self.search.values(self.model.tensor(best.V), found).largest)
+        self._offer_dual(V.cpu().numpy(), max(found.largest, near))
         return x
 
-    def _cut(self, V: torch.Tensor, found: Maxima) -> None:
-        """Cuts near the constraint at V: those found and those known."""
-        known = self.search.values(V, self.cuts)
-        limit = NEAR * self.problem.beta
-        self.cuts = self.search.distinct(join(found, known), limit, MAX_POOL)
+    def _follow(self, V: torch.Tensor) -> tuple[torch.Tensor, Maxima]:
+        """Running mean of V, and maxima there by chains that follow it from round to round.
+
+        It violates constraints less than V does, and moves less: what the chains know of it lasts.
+        """
+        self.mean = V if self.mean is None else MEMORY * self.mean + (1 - MEMORY) * V
+        around = join(self._best_neurons(), self.cuts)
+        self.hopping = BasinHopping(
+            self.search, self.mean, self.problem.beta, around, earlier=self.hopping, exact=False
+        )
+        for _ in range(GENERATIONS):
+            self.hopping.hop()
+        return self.mean, self.hopping.maxima(MAX_FOUND)
 
     def _offer_dual(self, V: np.ndarray, dual_norm: float) -> None:
         """Take V, or the best point between V and the best so far, if the bound gets better.
@@ -215,4 +237,4 @@ class _Run:
             best.cut_short = best.closed
         if not best.closed:
             self.effort = min(self.effort + 1, MAX_EFFORT)
-        self.cuts = self.search.distinct(join(hopping.maxima, self.cuts), 0.0, 2 * MAX_POOL)
+        self.cuts = self.search.distinct(join(hopping.maxima(), self.cuts), 0.0, 2 * MAX_POOL)
