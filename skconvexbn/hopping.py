@@ -3,8 +3,8 @@
 Chains perturb their point, climb again, and go there unless it is much lower (Wales and Doye 1997):
 few long chains find larger maxima than many short ones in the same time, and chains that never go
 down stay twice as far below the largest. Maxima lie on kinks that such climbs miss by up to some
-per cent, so the best new ones are polished, exactly, every few generations. Somebody else decides
-when it is enough.
+per cent, so the best new ones are polished, exactly, every few generations, unless they are only
+wanted as cuts. Somebody else decides when it is enough.
 """
 
 from __future__ import annotations
