@@ -151,8 +151,8 @@ def test_climbing_ends_where_no_cone_around_has_more(monkeypatch):
     monkeypatch.setattr(oracle, "MAX_CONES", 1000)
     Q, V = problem(n=150, q=5)
     n_kinks = []
-    for _ in range(50):
-        h = RNG.standard_normal(5)
+    starts = RNG.standard_normal((50, 5))
+    for h in starts[(starts @ Q.T > 0).any(axis=1)]:  # the others have nothing to climb
         h = climb_cones(Q, V, h / np.linalg.norm(h))
         kinks = np.flatnonzero(np.abs(Q @ h) < 1e-9)
         masks = np.tile(Q @ h > 0, (2 ** len(kinks), 1))
