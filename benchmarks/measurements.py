@@ -85,6 +85,14 @@ def accuracy_classes():
     return accuracy("classes", "accuracy", "ours, shrinkage 0.5", "ours, tol 0.01")
 
 
+def scores(found: dict[str, Row], methods: dict[str, str], score: str) -> Row:
+    """Score and time of each method, under the name of its column."""
+    return {
+        column: f"{found[name][score]:.3f}, {seconds(found[name]['seconds'])}"
+        for column, name in methods.items()
+    }
+
+
 @tabulated
 def rivals_regression():
     methods = {
@@ -98,10 +106,7 @@ def rivals_regression():
         found = {row["method"]: row for row in group}
         rows.append(
             {"data": data}
-            | {
-                column: f"{found[name]['R2']:.3f}, {seconds(found[name]['seconds'])}"
-                for column, name in methods.items()
-            }
+            | scores(found, methods, "R2")
             | {"spread, ours": f"{found['skconvexbn, tol=1e-4']['spread']:.1g}"}
             | {"spread, `MLPRegressor`": f"{found['MLPRegressor']['spread']:.2g}"}
         )
@@ -120,10 +125,7 @@ def rivals_classes():
         found = {row["method"]: row for row in group}
         rows.append(
             {"data": data}
-            | {
-                column: f"{found[name]['accuracy']:.3f}, {seconds(found[name]['seconds'])}"
-                for column, name in methods.items()
-            }
+            | scores(found, methods, "accuracy")
             | {"labels that change, ours": f"{found['skconvexbn']['spread']:.1%}"}
             | {"labels, `MLPClassifier`": f"{found['MLPClassifier']['spread']:.1%}"}
         )
