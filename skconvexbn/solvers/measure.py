@@ -175,7 +175,7 @@ def _values(model: Model, x: Measure, F: Tensor) -> Tensor:
     found = torch.zeros_like(x.c)
     for rows in model.blocks(len(x)):
         _, V = model.loss(F[rows], rows)
-        found += ((V @ x.G.T) * (model.Q[rows] @ x.H).clamp_min_(0.0)).sum(dim=0)
+        found += (((model.Q[rows] @ x.H).clamp_min_(0.0).T @ V) * x.G).sum(dim=1)
     return found
 
 
