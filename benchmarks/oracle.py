@@ -5,7 +5,7 @@
 Diabetes and a generated set; with FOLDER also every reg-*.npz in it (arrays X and y). V is the
 residual of a fit to tol=1e-2 at beta 0.1, where maxima lie just above beta and many neurons are
 near. "ascent" climbs from random starts alone (numpy, behind beta="auto"), "round" is the search
-of a round at its greatest effort, "hopping" that which has the last word on a gap and goes on for
+of a round, with polishing, "hopping" that which has the last word on a gap and goes on for
 as long as the gap rises; the last row has 100 times as many chains. "excess" is the value over
 beta, less one, "short" how far that is below the largest of all. Seconds are medians of three
 seeds, one thread, excesses those of the unluckiest seed. A quarter of an hour with FOLDER. Writes
@@ -50,7 +50,7 @@ def ascent(n_starts):
 
 def a_round(Q, V, neurons, seed):
     none = neurons[torch.zeros(0, dtype=torch.int64)]
-    return Search(Q, seed).round(V, BETA, neurons, none, effort=2).largest
+    return Search(Q, seed).round(V, BETA, neurons, none, polish=True).largest
 
 
 def thorough(n_generations, times=1):

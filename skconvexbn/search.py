@@ -17,8 +17,8 @@ from .oracle import climb_cones
 
 # Entries of a block of activations, (n, starts): small enough for the cache of a CPU.
 BLOCK_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 27, "mps": 1 << 24}
-# Ascent steps and the size of the last, and difference-of-convex steps after them.
-CLIMB, LAST_STEP = (20, 5), 0.03
+# Ascent steps, and the size of the last.
+N_STEPS, LAST_STEP = 20, 0.03
 # Starts near each active neuron: size of the perturbation, first step.
 NEARBY = ((0.15, 0.3), (0.15, 0.1), (0.05, 0.1), (0.05, 0.03))
 # So many neurons at most, drawn anew for each size, have starts near them.
@@ -29,8 +29,9 @@ N_RANDOM = 300
 NEAR, MAX_POOL = 0.97, 300
 # Maxima polished at most for each sign; fewer where Q has many entries, two at least.
 N_POLISHED, POLISHED_ENTRIES = 200, 20_000_000
-# With more rows, starts climb on half as many, and the best on all: one in so many, no fewer than.
-MAX_ROWS, REFINED, N_REFINED = 16_384, 64, 8
+# With more rows, starts climb on half as many, and the best on all: one in so many, no fewer than,
+# in so many steps.
+MAX_ROWS, REFINED, N_REFINED, N_REFINING = 16_384, 64, 8, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,16 +116,20 @@ class Search:
             self._sample = torch.as_tensor(np.sort(rows), device=Q.device)
         self._key = torch.as_tensor(self._rng.standard_normal(len(Q))).to(Q)
 
-    def round(self, V: Tensor, beta: float, active: Maxima, pool: Maxima, effort: int) -> Maxima:
-        """Maxima from random starts, the pool of earlier ones, and the active neurons.
-
-        ``effort`` 1 climbs onto kinks, which 0 does not; 2 also polishes the best in float64.
-        """
-        steps, dc = CLIMB if effort else (CLIMB[0], 0)
+    def round(
+        self,
+        V: Tensor,
+        beta: float,
+        active: Maxima,
+        pool: Maxima,
+        n_random: int = N_RANDOM,
+        polish: bool = False,
+    ) -> Maxima:
+        """Maxima from random starts, the pool of earlier ones, and the active neurons."""
         found = []
         for sign in signs(V):
             H = of_sign(active, sign).H.cpu().numpy()
-            starts, sizes = [self.random(N_RANDOM)], [1.0]
+            starts, sizes = [self.random(n_random)], [1.0]
             starts += [of_sign(pool, sign).H.cpu().numpy(), H]
             sizes += [0.1, 0.1]
             k = H.shape[1]
@@ -139,8 +144,8 @@ class Search:
                 starts.append(H[:, i] * u + H[:, j] * (1 - u))
                 sizes.append(0.3)
             first_steps = np.repeat(sizes, [s.shape[1] for s in starts])
-            found.append(self.climb(V, sign, np.hstack(starts), first_steps, steps, dc))
-            if effort > 1:
+            found.append(self.climb(V, sign, np.hstack(starts), first_steps))
+            if polish:
                 top = self.distinct(found[-1], beta, N_POLISHED)
                 found.append(self.polish(V, sign, top))
         return self.distinct(join(*found), NEAR * beta, MAX_POOL)
@@ -183,21 +188,19 @@ class Search:
         sign: float,
         starts: np.ndarray,
         size: np.ndarray,
-        steps: int = CLIMB[0],
-        dc: int = CLIMB[1],
     ) -> Maxima:
         """Climb from the columns of starts in float32; values and g in float64.
 
         With many rows, climb on a sample of them; the best then climb on all.
         """
         if self._sample is None:
-            return self._values(V, sign, self._ascend(self._Q32, V, sign, starts, size, steps, dc))
+            return self._values(V, sign, self._ascend(self._Q32, V, sign, starts, size))
         Q, rows = self._Q32[self._sample], V[self._sample]
-        maxima = self._values(V, sign, self._ascend(Q, rows, sign, starts, size, steps, dc))
+        maxima = self._values(V, sign, self._ascend(Q, rows, sign, starts, size))
         n_best = max(N_REFINED, len(maxima) // REFINED)
         best = torch.argsort(maxima.values, descending=True, stable=True)[:n_best]
         starts, size = maxima.H[:, best].cpu().numpy(), np.full(len(best), 0.05)
-        H = self._ascend(self._Q32, V, sign, starts, size, 10, min(dc, 5))
+        H = self._ascend(self._Q32, V, sign, starts, size, N_REFINING)
         refined = self._values(V, sign, H)
         better = refined.values > maxima.values[best]
         improved = best[better]
@@ -213,8 +216,7 @@ class Search:
         sign: float,
         starts: np.ndarray,
         size: np.ndarray,
-        steps: int,
-        dc: int,
+        steps: int = N_STEPS,
     ) -> Tensor:
         """Unit directions (q, N) that climb from the columns of starts on rows Q, in blocks."""
         H = normalise(torch.as_tensor(starts).to(Q.dtype).to(Q.device))
@@ -222,11 +224,9 @@ class Search:
         V = V.to(Q.dtype).to(Q.device)
         block = max(16, self._block_entries // len(Q))
         blocks = zip(H.split(block, dim=1), eta.split(block), strict=True)
-        if sign:  # rows of one sign together: those with u > 0 need no multipliers
-            order = torch.argsort((V[:, 0] * sign <= 0).to(torch.int8), stable=True)
-            Q, u = Q[order], V[order] * sign
-            n_positive = int((u > 0).sum())
-            parts = [_climb_signed(Q, u, n_positive, h, e, steps, dc) for h, e in blocks]
+        if sign:
+            Qu = Q * (V * sign)
+            parts = [_climb_signed(Q, Qu, h, e, steps) for h, e in blocks]
         else:
             parts = [_climb_vector(Q, V, h, e, steps) for h, e in blocks]
         return normalise(torch.cat(parts, dim=1).to(self.Q.device).to(torch.float64))
@@ -267,16 +267,9 @@ def of_sign(maxima: Maxima, sign: float) -> Maxima:
     return maxima[maxima.G[:, 0] == sign] if sign else maxima
 
 
-def _climb_signed(
-    Q: Tensor, u: Tensor, n_positive: int, H: Tensor, eta: Tensor, steps: int, dc: int
-) -> Tensor:
-    """Best points of ascent on u^T relu(Q h), rows with u > 0 first.
-
-    Steps h <- normalise(h + eta G / |G|), eta geometric; then difference-of-convex steps, in which
-    rows with u < 0 keep a multiplier in [u, 0]: exact at the kinks where maxima lie.
-    """
+def _climb_signed(Q: Tensor, Qu: Tensor, H: Tensor, eta: Tensor, steps: int) -> Tensor:
+    """Best points of ascent on u^T relu(Q h), given diag(u) Q: h <- normalise(h + eta G / |G|)."""
     best, best_value = H, torch.full_like(eta, -torch.inf)
-    Qu = Q * u
     decay = (LAST_STEP / eta) ** (1 / max(steps - 1, 1))
     for t in range(steps + 1):
         G = Qu.T @ (Q @ H).gt_(0.0)
@@ -286,24 +279,6 @@ def _climb_signed(
         if t < steps:
             H = normalise(H + eta * normalise(G))
             eta = eta * decay
-    if not dc:
-        return best
-    positive, negative = u[:n_positive], u[n_positive:]
-    H = best * best_value
-    Z = Q @ H
-    M = torch.gt(Z, 0.0, out=torch.empty_like(Z)).mul_(u)
-    lower = negative.expand(-1, H.shape[1])
-    for t in range(dc):
-        kappa = 20.0 * 0.2 ** (t / max(dc - 1, 1))
-        torch.gt(Z[:n_positive], 0.0, out=M[:n_positive]).mul_(positive)
-        M[n_positive:].sub_(Z[n_positive:], alpha=kappa).clamp_max_(0.0)
-        torch.maximum(M[n_positive:], lower, out=M[n_positive:])
-        H = Q.T @ M
-        Z = Q @ H
-        if t % 4 == 3 or t >= dc - 2:
-            value = (u.T @ Z.clamp_min(0))[0] / H.norm(dim=0).clamp_min(1e-30)
-            better = value > best_value
-            best, best_value = torch.where(better, H, best), torch.where(better, value, best_value)
     return best
 
 

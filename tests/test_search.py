@@ -37,7 +37,7 @@ def test_search_finds_the_exact_maximum(q, seed, device):
     found = thorough(search, v, exact, nothing)
     assert found.largest == pytest.approx(exact, rel=1e-6)
     assert found.largest <= exact * (1 + 1e-12)
-    rough = search.round(v, exact, nothing, nothing, effort=1)
+    rough = search.round(v, exact, nothing, nothing)
     assert exact * 0.98 < rough.largest <= exact * (1 + 1e-12)
 
 
@@ -52,7 +52,7 @@ def test_search_finds_a_planted_maximum(n_outputs):
     V = feature[:, None] * g
     planted = float(feature @ feature)
     nothing = Maxima(Q.new_zeros(15, 0), Q.new_zeros(0, n_outputs), Q.new_zeros(0))
-    found = Search(Q, 0).round(V, 0.1 * planted, nothing, nothing, effort=1)
+    found = Search(Q, 0).round(V, 0.1 * planted, nothing, nothing)
     assert planted * (1 - 1e-6) <= found.largest <= float(feature.norm())
 
 

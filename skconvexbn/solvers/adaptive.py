@@ -19,7 +19,7 @@ from scipy.optimize import minimize_scalar
 
 from ..hopping import BasinHopping
 from ..problem import Options, Solution
-from ..search import MAX_POOL, NEAR, Maxima, Search, join, normalise
+from ..search import MAX_POOL, N_RANDOM, NEAR, Maxima, Search, join, normalise
 from .descent import descend
 from .incumbent import Incumbent
 from .measure import Measure, Model, best_masses
@@ -32,25 +32,27 @@ WARM_WIDTH = 0.02
 SINGLE = 1e-4
 # Random neurons to begin with, and steps of a descent.
 N_START, N_STEPS = 200, 60
-# Gaps, in units of the zero model's loss, from which on searches make more effort; without
-# certificates the first alone.
-EFFORTS = (1e-2, 2e-3)
+# Gap, in units of the zero model's loss, below which rounds polish their maxima, with certificates,
+# and thorough searches are longer.
+SMALL = 2e-3
 # With certificates: the round from which on chains follow a running mean of V, its memory, and
 # their generations a round; how many maxima count then, and how many are cuts, this cosine apart.
 FOLLOW, MEMORY, GENERATIONS = 8, 0.7, 8
 MAX_FOUND, MAX_CUTS, APART = 5_000, 1_000, 0.9
-# Without certificates: fall of a descent's last steps, in units of the gap allowed, that ends it.
+# Fall of a descent's last steps, in units of the gap allowed, that ends it: between searches, and
+# without certificates always.
 PACE = 0.03
 # Widths of the descents after the last round: kinks settle better when they are smoothed again.
 FINAL_WIDTHS = (1e-2, 1e-3, 1e-4, 1e-5)
-# Thorough searches: generations at first, and where the gap is below the last of EFFORTS, times a
-# factor that every refutation raises, up to this. They double until the gap no longer rises by this
-# fraction of what is allowed, or are long enough.
-LENGTHS, MAX_EFFORT, STILL, LONG = (12, 18), 3, 0.1, 192
+# Thorough searches: generations at first, and where the gap is small, times a factor that every
+# refutation raises, up to this. They double until the gap no longer rises by this fraction of what
+# is allowed, or are long enough.
+LENGTHS, MAX_EFFORT, STILL, LONG = (18, 30), 3, 0.1, 192
 # Time of the last such search on top of max_time, as a share of it.
 LAST_SHARE = 0.1
-# Without certificates: the last round's decrease of the objective, relative to tol.
-SETTLED = 0.1
+# Without certificates: the last round's decrease of the objective, relative to tol, and random
+# starts of a search for each sign.
+SETTLED, FEW = 0.1, 150
 # Accuracy of the masses, relative to beta.
 MASS_TOL = 1e-8
 # With many rows, a fit to this many comes first, as far as these options say.
@@ -127,8 +129,10 @@ class _Run:
 
         There are no more of them than rounds: where few rounds close a loose gap, that is enough.
         """
+        pace = 0.0 if self.options.certify else PACE
         for width in FINAL_WIDTHS[-self.best.n_iter - 1 :]:
-            x, _ = self._improve(x, width / np.sqrt(len(self.problem.Y)), torch.float64)
+            mu = width / np.sqrt(len(self.problem.Y))
+            x, _ = self._improve(x, mu, torch.float64, pace)
             if self.best.seconds > self.options.max_time:
                 break
         # By weak duality no neuron with mass may violate the constraint where the bound was taken.
@@ -136,12 +140,12 @@ class _Run:
         self.best.raise_dual_norm(self.search.values(V, self._best_neurons()).largest)
 
     def _improve(
-        self, x: Measure, width: float, dtype: torch.dtype
+        self, x: Measure, width: float, dtype: torch.dtype, pace: float = PACE
     ) -> tuple[Measure, torch.Tensor]:
         """Descend, weigh neurons and cuts: the neurons with mass, and the output."""
         if len(x):
-            enough = 0.0 if self.options.certify else PACE * self.best.limit
-            x = descend(self.model, x, width, N_STEPS, enough, dtype).without_copies()
+            x = descend(self.model, x, width, N_STEPS, pace * self.best.limit, dtype)
+            x = x.without_copies()
         x, F = best_masses(self.model, x.with_columns(self.cuts), MASS_TOL)
         x = x.active()
         self.best.offer(*x.network)
@@ -157,12 +161,14 @@ class _Run:
         dtype = torch.float32 if best.gap > SINGLE else torch.float64
         x, F = self._improve(x, width, dtype)
         V = self.model.tensor(problem.dual_point(F.cpu().numpy()))
-        efforts = EFFORTS if self.options.certify else EFFORTS[:1]
-        effort = sum(best.gap < limit for limit in efforts)
-        known = self.search.values(V, self.cuts)
-        found = join(self.search.round(V, problem.beta, x.neurons, self.cuts, effort), known)
-        near = NEAR * problem.beta
-        if self.options.certify and best.n_iter + 1 >= FOLLOW:
+        certify, near = self.options.certify, NEAR * problem.beta
+        found = self.search.round(
+            *(V, problem.beta, x.neurons, self.cuts),
+            n_random=N_RANDOM if certify else FEW,
+            polish=certify and best.gap < SMALL,
+        )
+        found = join(found, self.search.values(V, self.cuts))
+        if certify and best.n_iter + 1 >= FOLLOW:
             V, there = self._follow(V)
             found = self.search.distinct(join(found, there), near, MAX_FOUND)
             self.cuts = found.apart(APART, MAX_CUTS)
@@ -223,7 +229,7 @@ class _Run:
         hopping = BasinHopping(self.search, V, beta, around, earlier=self.hopping)
         self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
-        length = LENGTHS[int(best.gap < EFFORTS[-1])]
+        length = LENGTHS[int(best.gap < SMALL)]
         check, gap = length * (self.effort if closed else 1), best.gap
         while best.seconds <= deadline and (best.closed or best.last_round):
             hopping.hop()
