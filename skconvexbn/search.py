@@ -17,8 +17,8 @@ from .oracle import climb_cones
 
 # Entries of a block of activations, (n, starts): small enough for the cache of a CPU.
 BLOCK_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 27, "mps": 1 << 24}
-# Ascent steps, and the size of the last.
-N_STEPS, LAST_STEP = 20, 0.03
+# Ascent steps, and the size of the last; with one output so many and one for every third dimension.
+N_STEPS, LAST_STEP, N_SIGNED = 20, 0.03, 16
 # Starts near each active neuron: size of the perturbation, first step.
 NEARBY = ((0.15, 0.3), (0.15, 0.1), (0.05, 0.1), (0.05, 0.03))
 # So many neurons at most, drawn anew for each size, have starts near them.
@@ -216,7 +216,7 @@ class Search:
         sign: float,
         starts: np.ndarray,
         size: np.ndarray,
-        steps: int = N_STEPS,
+        steps: int | None = None,
     ) -> Tensor:
         """Unit directions (q, N) that climb from the columns of starts on rows Q, in blocks."""
         H = normalise(torch.as_tensor(starts).to(Q.dtype).to(Q.device))
@@ -224,6 +224,7 @@ class Search:
         V = V.to(Q.dtype).to(Q.device)
         block = max(16, self._block_entries // len(Q))
         blocks = zip(H.split(block, dim=1), eta.split(block), strict=True)
+        steps = steps or (N_SIGNED + Q.shape[1] // 3 if sign else N_STEPS)
         if sign:
             Qu = Q * (V * sign)
             parts = [_climb_signed(Q, Qu, h, e, steps) for h, e in blocks]
