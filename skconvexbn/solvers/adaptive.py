@@ -190,6 +190,8 @@ class _Run:
             self.search, self.mean, self.problem.beta, around, earlier=self.hopping, exact=False
         )
         for _ in range(GENERATIONS):
+            if self.best.seconds > self.options.max_time:
+                break
             self.hopping.hop()
         return self.mean, self.hopping.maxima(MAX_FOUND)
 
