@@ -44,10 +44,10 @@ MAX_FOUND, MAX_CUTS, APART = 5_000, 1_000, 0.9
 PACE = 0.03
 # Widths of the descents after the last round: kinks settle better when they are smoothed again.
 FINAL_WIDTHS = (1e-2, 1e-3, 1e-4, 1e-5)
-# Thorough searches: generations at first, and where the gap is small, times a factor that every
-# refutation raises, up to this. They double until the gap no longer rises by this fraction of what
-# is allowed, or are long enough.
-LENGTHS, MAX_EFFORT, STILL, LONG = (18, 30), 3, 0.1, 192
+# Thorough searches: generations at first, and where the gap is small, with one output and with
+# several (whose climbs take longer), times a factor that every refutation raises, up to this. They
+# double until the gap no longer rises by this fraction of what is allowed, or are long enough.
+LENGTHS, MAX_EFFORT, STILL, LONG = ((18, 30), (12, 18)), 3, 0.1, 192
 # Time of the last such search on top of max_time, as a share of it.
 LAST_SHARE = 0.1
 # Without certificates: the last round's decrease of the objective, relative to tol, and random
@@ -231,7 +231,7 @@ class _Run:
         hopping = BasinHopping(self.search, V, beta, around, earlier=self.hopping)
         self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
-        length = LENGTHS[int(best.gap < SMALL)]
+        length = LENGTHS[self.problem.n_outputs > 1][best.gap < SMALL]
         check, gap = length * (self.effort if closed else 1), best.gap
         while best.seconds <= deadline and (best.closed or best.last_round):
             hopping.hop()
