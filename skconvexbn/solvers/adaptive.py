@@ -231,7 +231,7 @@ class _Run:
         hopping = BasinHopping(self.search, V, beta, around, earlier=self.hopping)
         self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
-        length = LENGTHS[self.problem.n_outputs > 1][best.gap < SMALL]
+        length = LENGTHS[int(self.problem.n_outputs > 1)][int(best.gap < SMALL)]
         check, gap = length * (self.effort if closed else 1), best.gap
         while best.seconds <= deadline and (best.closed or best.last_round):
             hopping.hop()
