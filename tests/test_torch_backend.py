@@ -431,11 +431,11 @@ def test_cuda_gives_what_the_cpu_gives():
     assert isinstance(gpu.predict(X), np.ndarray)
 
 
-@pytest.mark.parametrize(("still", "length"), [(1.0, 12), (-1.0, 48)])
+@pytest.mark.parametrize(("still", "length"), [(1.0, 18), (-1.0, 72)])
 def test_a_thorough_search_doubles_while_the_gap_rises(still, length, monkeypatch):
     """Never by all that is allowed, always by less than nothing: one look, or to the end."""
     monkeypatch.setattr("skconvexbn.solvers.adaptive.STILL", still)
-    monkeypatch.setattr("skconvexbn.solvers.adaptive.LONG", 48)
+    monkeypatch.setattr("skconvexbn.solvers.adaptive.LONG", 72)
     hop, generations = BasinHopping.hop, [0]
 
     def count(hopping):
