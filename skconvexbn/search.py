@@ -17,8 +17,10 @@ from .oracle import climb_cones
 
 # Entries of a block of activations, (n, starts): small enough for the cache of a CPU.
 BLOCK_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 27, "mps": 1 << 24}
-# Ascent steps, and the size of the last; with one output so many and one for every third dimension.
-N_STEPS, LAST_STEP, N_SIGNED = 20, 0.03, 16
+# Ascent steps, and the size of the last; with one output so many and one for every third dimension,
+# up to this.
+N_STEPS, LAST_STEP = 20, 0.03
+N_SIGNED, MAX_SIGNED = 16, 40
 # Starts near each active neuron: size of the perturbation, first step.
 NEARBY = ((0.15, 0.3), (0.15, 0.1), (0.05, 0.1), (0.05, 0.03))
 # So many neurons at most, drawn anew for each size, have starts near them.
@@ -224,7 +226,8 @@ class Search:
         V = V.to(Q.dtype).to(Q.device)
         block = max(16, self._block_entries // len(Q))
         blocks = zip(H.split(block, dim=1), eta.split(block), strict=True)
-        steps = steps or (N_SIGNED + Q.shape[1] // 3 if sign else N_STEPS)
+        if steps is None:
+            steps = min(N_SIGNED + Q.shape[1] // 3, MAX_SIGNED) if sign else N_STEPS
         if sign:
             Qu = Q * (V * sign)
             parts = [_climb_signed(Q, Qu, h, e, steps) for h, e in blocks]
