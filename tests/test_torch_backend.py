@@ -479,9 +479,9 @@ def test_chains_follow_a_running_mean_of_the_residuals(certify, monkeypatch):
             followed.append((hopping, V, earlier))
         begin(hopping, search, V, *args, earlier=earlier, exact=exact)
 
-    def round_(self, V, *args):
+    def round_(self, V, *args, **effort):
         residuals.append(V)
-        return search(self, V, *args)
+        return search(self, V, *args, **effort)
 
     monkeypatch.setattr(BasinHopping, "__init__", recorded)
     monkeypatch.setattr(Search, "round", round_)
