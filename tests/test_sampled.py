@@ -14,11 +14,11 @@ from skconvexbn.arrangements import enumerate_all, sample
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skconvexbn.oracle import in_arrangements
 from skconvexbn.problem import Options, Problem
-from skconvexbn.solvers import columns, gated
+from skconvexbn.solvers import columns, cones, gated
 from skconvexbn.solvers import cvxpy as cvxpy_backend
 from skconvexbn.solvers import torch as backend
 from skconvexbn.solvers.measure import Model
-from skconvexbn.solvers.second_order import Scaling, jordan, longest_in_cone
+from skconvexbn.solvers.second_order import Scaling, jordan, longest_in_cone, of_eigenvalues
 from skconvexbn.whitening import Whitening
 
 LOSSES = {
@@ -184,6 +184,21 @@ def test_scaling_maps_both_points_to_one():
     torch.testing.assert_close(jordan(W.point, W.apply(dy) + W.apply(dx, inverse=True)), d)
     change = W.force(d) - W.steps(d, d[:, 1:])[1][:, 1:]
     torch.testing.assert_close((W.curvature() @ d[:, 1:, None])[:, :, 0], change)
+
+
+def test_function_of_eigenvalues():
+    a = torch.as_tensor(np.random.default_rng(0).standard_normal((6, 4)))
+    torch.testing.assert_close(of_eigenvalues(torch.square, a), jordan(a, a))
+
+
+def test_corrections_save_steps(monkeypatch):
+    problem = make_problem(n=120, d=6)
+    arrangements = sample(problem.Q, directions(problem, 60))
+    corrected = backend.solve(problem, arrangements, Options(1e-8, 100))
+    monkeypatch.setattr(cones, "MAX_CORRECTIONS", 0)
+    plain = backend.solve(problem, arrangements, Options(1e-8, 100))
+    assert corrected.n_iter < 0.9 * plain.n_iter
+    assert_allclose(primal(problem, corrected), primal(problem, plain), rtol=1e-7)
 
 
 def test_longest_step_ends_on_the_boundary():

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +25,7 @@ from ..oracle import project_onto_cone
 from ..problem import Certificate, Options, Solution
 from .incumbent import Incumbent
 from .measure import Measure, Model, best_masses, gram
-from .second_order import Scaling, jordan, longest_in_cone
+from .second_order import Scaling, jordan, longest_in_cone, of_eigenvalues
 
 # Multipliers u_j to begin with, in units of beta / sqrt(n).
 FIRST_MULTIPLIER = 10.0
@@ -32,6 +33,9 @@ FIRST_MULTIPLIER = 10.0
 TO_BOUNDARY = 0.99
 # Cone constraints count as met to this fraction of ||s_j||.
 FEASIBLE = 1e-9
+# Corrections of a step at most: each aims so much further, leads complementarities that would be
+# outside this range, in units of the target, back into it, and must gain this fraction of its aim.
+MAX_CORRECTIONS, FURTHER, RANGE, WORTH = 3, 0.3, (0.5, 2.0), 0.05
 # Complementarity, in units of the first, and step at which rounding has the better of it.
 RESOLUTION, MIN_STEP = 1e-13, 1e-6
 # Blocks below this fraction of the largest are dropped in the end.
@@ -51,6 +55,10 @@ def solve_cones(model: Model, arrangements: Arrangements, options: Options) -> S
     certificate: Certificate = "exact" if arrangements.complete else "sampled"
     best = Incumbent(model.problem, options, certificate, str(model.Q.device))
     return best.run(_InteriorPoint(model, arrangements, best).rounds())
+
+
+# Iterates x, y, z, u below, or steps in them.
+_Steps = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class _InteriorPoint:
@@ -87,7 +95,7 @@ class _InteriorPoint:
 
     def _values(self, s: Tensor) -> Tensor:
         """M_j Q s_j, shape (J, n)."""
-        return self.M * (s @ self.Q.T)
+        return (s @ self.Q.T).mul_(self.M)
 
     def _forward(self, s: Tensor) -> Tensor:
         """sum_j e_j D_j Q s_j, shape (n,)."""
@@ -142,37 +150,60 @@ class _InteriorPoint:
         self.best.offer(*best_masses(self.model, x, MASS_TOL)[0].active().network)
 
     def _step(self, mu: float) -> bool:
-        """Predictor and corrector; whether they could be computed and led on."""
+        """Predictor, corrector and centring; whether they could be computed and led on."""
         system = self._system()
         if system is None:
             return False
         square = jordan(system.scaling.point, system.scaling.point)
-        dx, dy, dz, du, _ = self._solve(system, -square, -self.u * self.z)
-        length = min(1.0, self._longest(dx, dy, dz, du))
-        pairs = zip(self._cones, (dx, dy, dz, du), strict=True)
-        predicted = self._complementarity(*(a + length * d for a, d in pairs))
+        steps, _ = self._solve(system, -square, -self.u * self.z)
+        length = min(1.0, self._longest(*steps))
+        predicted = self._complementarity(*_moved(self._cones, steps, length))
         target = min(max(predicted / mu, 0.0), 1.0) ** 3 * mu
+        dx, dy, dz, du = steps
         d = -square - jordan(system.scaling.apply(dx, inverse=True), system.scaling.apply(dy))
         d[:, 0] += target
-        *steps, db = self._solve(system, d, target - du * dz - self.u * self.z)
-        if not all(bool(step.isfinite().all()) for step in steps):
+        steps, db, length = self._centre(system, target, d, target - du * dz - self.u * self.z)
+        if length <= MIN_STEP:
             return False
-        length = min(1.0, TO_BOUNDARY * self._longest(*steps))
-        self.x, self.y, self.z, self.u = (
-            a + length * d for a, d in zip(self._cones, steps, strict=True)
-        )
+        self.x, self.y, self.z, self.u = _moved(self._cones, steps, length)
         self.b = self.b + length * db
-        return length > MIN_STEP
+        return True
+
+    def _centre(
+        self, system: _System, target: float, d: Tensor, d_rows: Tensor
+    ) -> tuple[_Steps, Tensor, float]:
+        """The step of `_solve`, and its length; corrected as long as that makes it longer.
+
+        What a longer step would lead far away from the target is led back (J. Gondzio, "Multiple
+        centrality corrections in a primal-dual method for linear programming", 1996): the factors
+        of K and B_j are what takes time.
+        """
+        steps, db = self._solve(system, d, d_rows)
+        length = min(1.0, TO_BOUNDARY * self._longest(*steps))
+        for _ in range(MAX_CORRECTIONS):
+            reach = min(1.0, length + FURTHER)
+            x, y, z, u = _moved(self._cones, steps, reach)
+            v = jordan(system.scaling.apply(x, inverse=True), system.scaling.apply(y))
+            d = d + of_eigenvalues(lambda values: _led_back(values, target), v)
+            d_rows = d_rows + _led_back(z * u, target)
+            corrected, db_corrected = self._solve(system, d, d_rows)
+            longer = min(1.0, TO_BOUNDARY * self._longest(*corrected))
+            if not longer > length + WORTH * (reach - length):
+                break
+            steps, db, length = corrected, db_corrected, longer
+        return steps, db, length
 
     @property
-    def _cones(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _cones(self) -> _Steps:
         return self.x, self.y, self.z, self.u
 
     def _longest(self, dx: Tensor, dy: Tensor, dz: Tensor, du: Tensor) -> float:
-        """The largest step that stays in all cones."""
+        """The largest length that stays in all cones; 0 if the step is not finite."""
+        if not all(np.isfinite(float(step.sum())) for step in (dx, dy, dz, du)):
+            return 0.0
         lengths = [longest_in_cone(self.x, dx), longest_in_cone(self.y, dy)]
         for a, d in ((self.z, dz), (self.u, du)):
-            fastest = float((-d / a).max())
+            fastest = -float((d / a).min())
             lengths.append(1 / fastest if fastest > 0 else torch.inf)
         return min(lengths)
 
@@ -197,19 +228,18 @@ class _InteriorPoint:
             return None
         size = max(1, self.model.block_entries // (q * len(root)))
         for part, j in zip(factors.split(size), index.split(size), strict=True):
-            A = (part.mT @ self.Q.T) * (root * self.D[j])[:, None, :]
+            A = (part.mT @ self.Q.T).mul_((root * self.D[j])[:, None, :])
             K += gram(A.flatten(0, 1))
         factor, failed = torch.linalg.cholesky_ex(K)
         outside = self._values(self.x[:, 1:]) - self.z
-        return None if failed else _System(scaling, L, gradient, root, factor, outside)
+        force = self.y[:, 1:] + (self.M * self.u * (1 - outside / self.z)) @ self.Q
+        force -= self._adjoint(gradient)
+        return None if failed else _System(scaling, L, force, gradient, root, factor, outside)
 
-    def _solve(
-        self, system: _System, d: Tensor, d_rows: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Newton step dx, dy, dz, du, db towards complementarities d (norms) and d_rows (rows)."""
-        z, u, M, root = self.z, self.u, self.M, system.root
-        residual = self.y[:, 1:] + (M * (u + (d_rows - u * system.outside) / z)) @ self.Q
-        residual += system.scaling.force(d) - self._adjoint(system.gradient)
+    def _solve(self, system: _System, d: Tensor, d_rows: Tensor) -> tuple[_Steps, Tensor]:
+        """Newton step and db towards complementarities d (norms) and d_rows (rows)."""
+        root = system.root
+        residual = system.force + system.scaling.force(d) + (d_rows / self.z).mul_(self.M) @ self.Q
         ds = _solve_blocks(system.L, residual)
         # In the outputs: f = R^2 (A ds + 1 db), with 1^T (gradient + f) = 0 where b is free.
         f = root * system.solve(root * self._forward(ds))
@@ -220,16 +250,18 @@ class _InteriorPoint:
             f = f + db * ones
         ds = ds - _solve_blocks(system.L, self._adjoint(f))
         dx, dy = system.scaling.steps(d, ds)
-        dz = self._values(ds) + system.outside
-        return dx, dy, dz, (d_rows - u * dz) / z, db
+        dz = self._values(ds).add_(system.outside)
+        du = torch.addcmul(d_rows, self.u, dz, value=-1).div_(self.z)
+        return (dx, dy, dz, du), db
 
 
 @dataclass(frozen=True, eq=False)
 class _System:
-    """What the two steps of a round share: scaling, factors of B_j and K, derivatives, residual."""
+    """What the steps of a round share: scaling, factors of B_j and K, derivatives, residuals."""
 
     scaling: Scaling
     L: Tensor
+    force: Tensor
     gradient: Tensor
     root: Tensor
     factor: Tensor
@@ -238,6 +270,18 @@ class _System:
     def solve(self, v: Tensor) -> Tensor:
         """K^{-1} v."""
         return torch.cholesky_solve(v[:, None], self.factor)[:, 0]
+
+
+def _moved(a: _Steps, steps: _Steps, length: float) -> _Steps:
+    """Points so far along the steps."""
+    x, y, z, u = (torch.add(b, d, alpha=length) for b, d in zip(a, steps, strict=True))
+    return x, y, z, u
+
+
+def _led_back(products: Tensor, target: float) -> Tensor:
+    """What takes complementarities into the range, but none down by more than its upper end."""
+    low, high = (bound * target for bound in RANGE)
+    return products.clamp(low, high).sub_(products).clamp_min_(-high)
 
 
 def _solve_blocks(L: Tensor, v: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ cone program solvers", 2010.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,13 @@ def jordan(a: Tensor, b: Tensor) -> Tensor:
     """Jordan products a o b = (a^T b, a_0 b_1 + b_0 a_1)."""
     first = (a * b).sum(dim=1, keepdim=True)
     return torch.cat([first, a[:, :1] * b[:, 1:] + b[:, :1] * a[:, 1:]], dim=1)
+
+
+def of_eigenvalues(function: Callable[[Tensor], Tensor], a: Tensor) -> Tensor:
+    """The function of a: of its eigenvalues a_0 +- ||a_1||, with the same eigenvectors."""
+    norm = a[:, 1:].norm(dim=1, keepdim=True)
+    low, high = function(a[:, :1] - norm), function(a[:, :1] + norm)
+    return torch.cat([low + high, (high - low) * (a[:, 1:] / norm.clamp_min(1e-300))], dim=1) / 2
 
 
 def longest_in_cone(x: Tensor, dx: Tensor) -> float:
