@@ -431,11 +431,21 @@ def test_cuda_gives_what_the_cpu_gives():
     assert isinstance(gpu.predict(X), np.ndarray)
 
 
-@pytest.mark.parametrize(("still", "length"), [(1.0, 18), (-1.0, 72)])
-def test_a_thorough_search_doubles_while_the_gap_rises(still, length, monkeypatch):
-    """Never by all that is allowed, always by less than nothing: one look, or to the end."""
-    monkeypatch.setattr("skconvexbn.solvers.adaptive.STILL", still)
-    monkeypatch.setattr("skconvexbn.solvers.adaptive.LONG", 72)
+@pytest.mark.parametrize(
+    ("constants", "length"),
+    [
+        ({"RISE": 1.0}, 12),
+        ({"RISE": 1.0, "CROWDED": 0.9}, 18),
+        ({"RISE": -1.0}, 72),
+    ],
+)
+def test_a_thorough_search_goes_on_while_the_gap_rises(constants, length, monkeypatch):
+    """Never by all that is allowed, always by less than nothing: to the least, or to the end.
+
+    Of 6 neurons, 0.9 is 3 generations each at tol = 0.1.
+    """
+    for name, value in {**constants, "LONGEST": 72}.items():
+        monkeypatch.setattr(f"skconvexbn.solvers.adaptive.{name}", value)
     hop, generations = BasinHopping.hop, [0]
 
     def count(hopping):

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 
-from ..hopping import BasinHopping
+from ..hopping import POLISH_EVERY, BasinHopping
 from ..problem import Options, Solution
 from ..search import MAX_POOL, N_RANDOM, NEAR, Maxima, Search, join, normalise
 from .descent import descend
@@ -43,11 +43,12 @@ MAX_FOUND, MAX_CUTS, APART = 5_000, 1_000, 0.9
 # without certificates always.
 PACE = 0.03
 # Widths of the descents after the last round: kinks settle better when they are smoothed again.
-FINAL_WIDTHS = (1e-2, 1e-3, 1e-4, 1e-5)
-# Thorough searches: generations at first, and where the gap is small, with one output and with
-# several (whose climbs take longer), times a factor that every refutation raises, up to this. They
-# double until the gap no longer rises by this fraction of what is allowed, or are long enough.
-LENGTHS, MAX_EFFORT, STILL, LONG = ((18, 30), (12, 18)), 3, 0.1, 192
+FINAL_WIDTHS = (1e-2, 1e-3, 1e-4)
+# Generations of thorough searches: at least and at most; between them the root of this over the gap
+# allowed for every active neuron, whose number tells how crowded the maxima are. They last so many
+# times as long as it took until the gap last rose by this fraction of what is allowed.
+SHORTEST, LONGEST, CROWDED = 12, 192, 1.1e-4
+PATIENCE, RISE = 4, 0.02
 # Time of the last such search on top of max_time, as a share of it.
 LAST_SHARE = 0.1
 # Without certificates: the last round's decrease of the objective, relative to tol, and random
@@ -74,7 +75,6 @@ class _Run:
         self.best = Incumbent(self.problem, options, "search", str(device))
         self.search = Search(model.Q, options.seed, shrink, device)
         self.cuts = self._best_neurons()
-        self.effort = 1
         self.hopping: BasinHopping | None = None
         self.mean: torch.Tensor | None = None
 
@@ -219,30 +219,28 @@ class _Run:
     def _close(self) -> None:
         """Search thoroughly at the best dual point; the bound is then what this search found.
 
-        Where the gap opens again, more rounds follow and the next search must be harder to fail: it
-        is longer, and after its first climb goes on with the chains of this one. In the last round
-        this one goes on. It never takes more than a share of the time on top: cut short, it vouches
-        for nothing.
+        Where the gap opens again, more rounds follow, and the next search goes on with the chains
+        of this one after its first climb. In the last round this one goes on. It never takes more
+        than a share of the time on top: cut short, it vouches for nothing.
         """
         best, beta = self.best, self.problem.beta
-        closed, deadline = best.closed, (1 + LAST_SHARE) * self.options.max_time
-        around = join(self._best_neurons(), self.cuts)
+        deadline = (1 + LAST_SHARE) * self.options.max_time
+        neurons = self._best_neurons()
         V = self.model.tensor(best.V)
+        around = join(neurons, self.cuts)
         hopping = BasinHopping(self.search, V, beta, around, earlier=self.hopping)
         self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
-        length = LENGTHS[int(self.problem.n_outputs > 1)][int(best.gap < SMALL)]
-        check, gap = length * (self.effort if closed else 1), best.gap
+        gap, allowed = best.gap, max(self.options.tol, best.gap, 1e-8)
+        length = max(len(neurons) * (CROWDED / allowed) ** 0.5, SHORTEST)
         while best.seconds <= deadline and (best.closed or best.last_round):
+            g = hopping.n_generations
+            if g % POLISH_EVERY == 0 and g >= min(length, LONGEST):
+                break
             hopping.hop()
             best.raise_dual_norm(hopping.largest)
-            if hopping.n_generations == check:
-                rise = best.gap - gap
-                if rise <= STILL * max(self.options.tol, gap) or check >= LONG:
-                    break
-                check, gap = 2 * check, best.gap
+            if best.gap > gap + RISE * allowed:
+                gap, length = best.gap, max(length, PATIENCE * hopping.n_generations)
         else:
             best.cut_short = best.closed
-        if not best.closed:
-            self.effort = min(self.effort + 1, MAX_EFFORT)
         self.cuts = self.search.distinct(join(hopping.maxima(), self.cuts), 0.0, 2 * MAX_POOL)
