@@ -432,25 +432,24 @@ def test_cuda_gives_what_the_cpu_gives():
 
 
 @pytest.mark.parametrize(
-    ("constants", "length"),
+    ("constants", "rise", "length"),
     [
-        ({"RISE": 1.0}, 12),
-        ({"RISE": 1.0, "CROWDED": 0.9}, 18),
-        ({"RISE": -1.0}, 72),
+        ({}, None, 12),  # the least
+        ({"CROWDED": 0.9}, None, 18),  # three for each of six neurons
+        ({}, 9, 36),  # four times as long as until the rise
+        ({"LONGEST": 24}, 9, 24),
     ],
 )
-def test_a_thorough_search_goes_on_while_the_gap_rises(constants, length, monkeypatch):
-    """Never by all that is allowed, always by less than nothing: to the least, or to the end.
-
-    Of 6 neurons, 0.9 is 3 generations each at tol = 0.1.
-    """
-    for name, value in {**constants, "LONGEST": 72}.items():
+def test_length_of_a_thorough_search(constants, rise, length, monkeypatch):
+    for name, value in constants.items():
         monkeypatch.setattr(f"skconvexbn.solvers.adaptive.{name}", value)
     hop, generations = BasinHopping.hop, [0]
 
     def count(hopping):
         hop(hopping)
         generations.append(hopping.n_generations)
+        if hopping.n_generations == rise:
+            hopping.largest *= 1.02
 
     monkeypatch.setattr(BasinHopping, "hop", count)
     problem = make_problem("squared", n=60, q=4, fit_intercept=True, seed=0)

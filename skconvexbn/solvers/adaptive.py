@@ -32,8 +32,7 @@ WARM_WIDTH = 0.02
 SINGLE = 1e-4
 # Random neurons to begin with, and steps of a descent.
 N_START, N_STEPS = 200, 60
-# Gap, in units of the zero model's loss, below which rounds polish their maxima, with certificates,
-# and thorough searches are longer.
+# Gap, in units of the zero model's loss, below which rounds polish their maxima, with certificates.
 SMALL = 2e-3
 # With certificates: the round from which on chains follow a running mean of V, its memory, and
 # their generations a round; how many maxima count then, and how many are cuts, this cosine apart.
@@ -44,11 +43,13 @@ MAX_FOUND, MAX_CUTS, APART = 5_000, 1_000, 0.9
 PACE = 0.03
 # Widths of the descents after the last round: kinks settle better when they are smoothed again.
 FINAL_WIDTHS = (1e-2, 1e-3, 1e-4)
-# Generations of thorough searches: at least and at most; between them the root of this over the gap
-# allowed for every active neuron, whose number tells how crowded the maxima are. They last so many
-# times as long as it took until the gap last rose by this fraction of what is allowed.
+# Generations of thorough searches: at least, at most, and sqrt(CROWDED / gap allowed) for each
+# active neuron: their number tells how crowded the maxima are. They last PATIENCE times as long as
+# it took until the gap last rose by this fraction of what is allowed.
 SHORTEST, LONGEST, CROWDED = 12, 192, 1.1e-4
 PATIENCE, RISE = 4, 0.02
+# Gaps below this count as this large there: float64 does not resolve them.
+RESOLUTION = 1e-8
 # Time of the last such search on top of max_time, as a share of it.
 LAST_SHARE = 0.1
 # Without certificates: the last round's decrease of the objective, relative to tol, and random
@@ -231,16 +232,17 @@ class _Run:
         hopping = BasinHopping(self.search, V, beta, around, earlier=self.hopping)
         self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
-        gap, allowed = best.gap, max(self.options.tol, best.gap, 1e-8)
+        gap, allowed = best.gap, max(self.options.tol, best.gap, RESOLUTION)
         length = max(len(neurons) * (CROWDED / allowed) ** 0.5, SHORTEST)
         while best.seconds <= deadline and (best.closed or best.last_round):
-            g = hopping.n_generations
-            if g % POLISH_EVERY == 0 and g >= min(length, LONGEST):
-                break
             hopping.hop()
             best.raise_dual_norm(hopping.largest)
+            g = hopping.n_generations
             if best.gap > gap + RISE * allowed:
-                gap, length = best.gap, max(length, PATIENCE * hopping.n_generations)
+                gap, allowed = best.gap, max(allowed, best.gap)
+                length = max(length, PATIENCE * g)
+            if g % POLISH_EVERY == 0 and g >= min(length, LONGEST):
+                break
         else:
             best.cut_short = best.closed
         self.cuts = self.search.distinct(join(hopping.maxima(), self.cuts), 0.0, 2 * MAX_POOL)

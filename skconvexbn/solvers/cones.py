@@ -3,8 +3,9 @@
     minimise  1/2 sum_i w_i (f_i - y_i)^2 + beta sum_j ||s_j||,   f = sum_j e_j D_j Q s_j + 1 b,
     subject to  z_j = M_j Q s_j >= 0,   M_j = 2 D_j - I,   e_j = +-1
 
-by a primal-dual interior point method: Mehrotra's predictor and corrector, with Nesterov-Todd
-scaling for the norms. A step needs one system of n equations, whatever the number of blocks j:
+by a primal-dual interior point method: Mehrotra's predictor and corrector and Gondzio's further
+corrections, with Nesterov-Todd scaling for the norms. A step needs one system of n equations,
+whatever the number of blocks j:
 
     K = I + R (sum_j D_j Q B_j^{-1} Q^T D_j) R,   R^2 = diag(w),
 
@@ -172,7 +173,7 @@ class _InteriorPoint:
     def _centre(
         self, system: _System, target: float, d: Tensor, d_rows: Tensor
     ) -> tuple[_Steps, Tensor, float]:
-        """The step of `_solve`, and its length; corrected as long as that makes it longer.
+        """The steps of `_solve` and their length; corrected as long as that makes them longer.
 
         What a longer step would lead far away from the target is led back (J. Gondzio, "Multiple
         centrality corrections in a primal-dual method for linear programming", 1996): the factors
@@ -181,6 +182,8 @@ class _InteriorPoint:
         steps, db = self._solve(system, d, d_rows)
         length = min(1.0, TO_BOUNDARY * self._longest(*steps))
         for _ in range(MAX_CORRECTIONS):
+            if not MIN_STEP < length < 1:
+                break
             reach = min(1.0, length + FURTHER)
             x, y, z, u = _moved(self._cones, steps, reach)
             v = jordan(system.scaling.apply(x, inverse=True), system.scaling.apply(y))
