@@ -44,10 +44,11 @@ PACE = 0.03
 # Widths of the descents after the last round: kinks settle better when they are smoothed again.
 FINAL_WIDTHS = (1e-2, 1e-3, 1e-4)
 # Generations of thorough searches: at least, at most, and sqrt(CROWDED / gap allowed) for each
-# active neuron: their number tells how crowded the maxima are. They last PATIENCE times as long as
-# it took until the gap last rose by this fraction of what is allowed.
-SHORTEST, LONGEST, CROWDED = 12, 192, 1.1e-4
-PATIENCE, RISE = 4, 0.02
+# active neuron (their number tells how crowded the maxima are), with one output and with several
+# (whose climbs take longer). They last PATIENCE times as long as it took until the gap last rose by
+# this fraction of what is allowed.
+SHORTEST, LONGEST, CROWDED = 12, 192, (1.1e-4, 1e-5)
+PATIENCE, RISE = 2, 0.1
 # Gaps below this count as this large there: float64 does not resolve them.
 RESOLUTION = 1e-8
 # Time of the last such search on top of max_time, as a share of it.
@@ -233,7 +234,8 @@ class _Run:
         self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
         gap, allowed = best.gap, max(self.options.tol, best.gap, RESOLUTION)
-        length = max(len(neurons) * (CROWDED / allowed) ** 0.5, SHORTEST)
+        crowded = CROWDED[int(self.problem.n_outputs > 1)]
+        length = max(len(neurons) * (crowded / allowed) ** 0.5, SHORTEST)
         while best.seconds <= deadline and (best.closed or best.last_round):
             hopping.hop()
             best.raise_dual_norm(hopping.largest)
