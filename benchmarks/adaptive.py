@@ -5,8 +5,7 @@
 Diabetes and a generated set; with FOLDER also every reg-*.npz in it (arrays X and y). Targets have
 unit variance; gaps are fractions of the zero model's loss (R2 units), at the default tol and at
 LOOSE. "checked gap" is by an independent search with other starts, four times as many, and 96
-generations. Writes
-results/adaptive.json, results/adaptive_loose.json and results/adaptive.png.
+generations. Writes results/adaptive.json, results/adaptive_loose.json and results/adaptive.png.
 """
 
 import sys

@@ -94,8 +94,13 @@ class BasinHopping:
             go = new.values > now.values - torch.as_tensor(slack).to(now.values)
             self.chains[sign] = _choose(go, new, now)
         self.n_generations += 1
-        if self._exact and self.n_generations % POLISH_EVERY == 0:
+        if self.polishes:
             self._polish(N_LATER)
+
+    @property
+    def polishes(self) -> bool:
+        """Whether this generation is one whose best maxima are polished."""
+        return self._exact and self.n_generations % POLISH_EVERY == 0
 
     def _begin(self, sign: float, around: Maxima, earlier: BasinHopping | None) -> Maxima:
         search, n = self._search, self._n_chains

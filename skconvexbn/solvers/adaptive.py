@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 
-from ..hopping import POLISH_EVERY, BasinHopping
+from ..hopping import BasinHopping
 from ..problem import Options, Solution
 from ..search import MAX_POOL, N_RANDOM, NEAR, Maxima, Search, join, normalise
 from .descent import descend
@@ -241,11 +241,10 @@ class _Run:
         while best.seconds <= deadline and (best.closed or best.last_round):
             hopping.hop()
             best.raise_dual_norm(hopping.largest)
-            g = hopping.n_generations
             if best.gap > gap + RISE * allowed:
                 gap, allowed = best.gap, max(allowed, best.gap)
-                length = max(length, PATIENCE * g)
-            if g % POLISH_EVERY == 0 and g >= min(length, LONGEST):
+                length = max(length, PATIENCE * hopping.n_generations)
+            if hopping.polishes and hopping.n_generations >= min(length, LONGEST):
                 break
         else:
             best.cut_short = best.closed

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -248,9 +249,8 @@ class _InteriorPoint:
         f = root * system.solve(root * self._forward(ds))
         db = torch.zeros_like(self.b)
         if self.problem.fit_intercept:
-            ones = root * system.solve(root)
-            db = -(system.gradient.sum() + f.sum()) / ones.sum() * torch.ones_like(db)
-            f = f + db * ones
+            db = -(system.gradient.sum() + f.sum()) / system.ones.sum() * torch.ones_like(db)
+            f = f + db * system.ones
         ds = ds - _solve_blocks(system.L, self._adjoint(f))
         dx, dy = system.scaling.steps(d, ds)
         dz = self._values(ds).add_(system.outside)
@@ -273,6 +273,11 @@ class _System:
     def solve(self, v: Tensor) -> Tensor:
         """K^{-1} v."""
         return torch.cholesky_solve(v[:, None], self.factor)[:, 0]
+
+    @cached_property
+    def ones(self) -> Tensor:
+        """R K^{-1} R 1, what a step of b adds to f."""
+        return self.root * self.solve(self.root)
 
 
 def _moved(a: _Steps, steps: _Steps, length: float) -> _Steps:
