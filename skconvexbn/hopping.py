@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .search import MAX_POOL, NEAR, Maxima, Search, join, of_sign, signs
+from .search import MAX_POOL, NEAR, Maxima, Search, join, n_signs
 
 # Chains for each sign.
 N_CHAINS = 300
@@ -22,7 +22,7 @@ SHARE_NEAR = 0.5
 # Temperature of the Metropolis rule (the mean decrease that a chain accepts), relative to beta.
 TEMPERATURE = 0.1
 # Maxima polished for each sign: after the first climb, and later, once in so many generations.
-N_FIRST, N_LATER, POLISH_EVERY = 60, 30, 6
+N_FIRST, N_LATER, POLISH_EVERY = 30, 15, 6
 # Cosine from which on a maximum is the same as one that was polished.
 SAME = 1 - 1e-4
 
@@ -48,8 +48,8 @@ class BasinHopping:
 
     Attributes
     ----------
-    chains : dict of {float: Maxima}
-        Where the chains of each sign are.
+    chains : Maxima
+        Where the chains are.
     largest : float
         Largest value known so far.
     n_generations : int
@@ -67,10 +67,10 @@ class BasinHopping:
         exact: bool = True,
     ) -> None:
         self._search, self._V, self._beta = search, V, beta
-        self._n_chains, self._exact = n_chains, exact
-        self.chains = {sign: self._begin(sign, around, earlier) for sign in signs(V)}
-        self._new = list(self.chains.values())
-        self.largest = max(m.largest for m in self._new)
+        self._signs, self._exact = n_signs(V), exact
+        self.chains = self._begin(n_chains * self._signs, around, earlier)
+        self._new = [self.chains]
+        self.largest = self.chains.largest
         self._seen = self._polished = around[:0]
         if exact:
             self._polish(N_FIRST)
@@ -83,16 +83,16 @@ class BasinHopping:
 
     def hop(self) -> None:
         """One generation: perturb the points, log-uniformly from 0.03 to 0.8, climb, go or stay."""
-        for sign, now in self.chains.items():
-            H = now.H.cpu().numpy()
-            noise = self._search.log_uniform(0.03, 0.8, len(now))
-            starts = H + noise * self._search.noise(H.shape)
-            new = self._search.climb(self._V, sign, starts, np.clip(noise, 0.03, 0.5))
-            self._new.append(new)
-            self.largest = max(self.largest, new.largest)
-            slack = self._search.exponential(TEMPERATURE * self._beta, len(now))
-            go = new.values > now.values - torch.as_tensor(slack).to(now.values)
-            self.chains[sign] = _choose(go, new, now)
+        now, search = self.chains, self._search
+        H = now.H.cpu().numpy()
+        noise = search.log_uniform(0.03, 0.8, len(now))
+        starts = H + noise * search.noise(H.shape)
+        new = search.climb(self._V, starts, now.G.cpu().numpy(), np.clip(noise, 0.03, 0.5))
+        self._new.append(new)
+        self.largest = max(self.largest, new.largest)
+        slack = search.exponential(TEMPERATURE * self._beta, len(now))
+        go = new.values > now.values - torch.as_tensor(slack).to(now.values)
+        self.chains = _choose(go, new, now)
         self.n_generations += 1
         if self.polishes:
             self._polish(N_LATER)
@@ -102,32 +102,32 @@ class BasinHopping:
         """Whether this generation is one whose best maxima are polished."""
         return self._exact and self.n_generations % POLISH_EVERY == 0
 
-    def _begin(self, sign: float, around: Maxima, earlier: BasinHopping | None) -> Maxima:
-        search, n = self._search, self._n_chains
-        H = of_sign(around, sign).H.cpu().numpy()
-        starts, size = search.random(n), np.ones(n)
-        if H.shape[1]:
-            k = int(SHARE_NEAR * n)
+    def _begin(self, n: int, around: Maxima, earlier: BasinHopping | None) -> Maxima:
+        search = self._search
+        (starts, G), size = search.random(n, self._V.shape[1]), np.ones(n)
+        if len(around):
+            k, some = int(SHARE_NEAR * n), search.turns(len(around), int(SHARE_NEAR * n))
             noise = search.log_uniform(0.01, 0.3, k)
-            starts[:, :k] = H[:, search.turns(H.shape[1], k)] + noise * search.noise((len(H), k))
+            starts[:, :k] = around.H.cpu().numpy()[:, some] + noise * search.noise((len(starts), k))
+            G[:k] = around.G.cpu().numpy()[some]
             size[:k] = np.clip(noise, 0.03, 0.3)
-        begun = search.climb(self._V, sign, starts, size)
+        begun = search.climb(self._V, starts, G, size)
         if earlier is None:
             return begun
-        H = earlier.chains[sign].H.cpu().numpy()
-        again = search.climb(self._V, sign, H, np.full(n, 0.03))
-        return _choose(again.values > begun.values, again, begun)
+        there = search.values(self._V, earlier.chains)
+        H, G = there.H.cpu().numpy(), there.G.cpu().numpy()
+        for chains in there, search.climb(self._V, H, G, np.full(n, 0.03)):
+            begun = _choose(chains.values > begun.values, chains, begun)
+        return begun
 
     def _polish(self, n_best: int) -> None:
-        """Polish the n_best of each sign that are not near one that was polished."""
-        V, search, limit = self._V, self._search, NEAR * self._beta
+        """Polish the n_best for each sign that are not near one that was polished."""
+        search, done = self._search, self._polished
         found = join(self._seen, *self._new)
-        self._seen, self._new = search.distinct(found, limit, 2 * MAX_POOL), []
-        for sign in signs(V):
-            best, done = of_sign(self._seen, sign), of_sign(self._polished, sign)
-            best = best[~(best.H.T @ done.H > SAME).any(dim=1)]
-            best = best[: min(n_best, search.n_polished)]
-            self._polished = join(self._polished, best, search.polish(V, sign, best))
+        self._seen, self._new = search.distinct(found, NEAR * self._beta, 2 * MAX_POOL), []
+        near = (self._seen.H.T @ done.H > SAME) & (self._seen.G @ done.G.T > 0)
+        best = self._seen[~near.any(dim=1)][: min(n_best, search.n_polished) * self._signs]
+        self._polished = join(done, best, search.polish(self._V, best))
         self.largest = max(self.largest, self._polished.largest)
 
 

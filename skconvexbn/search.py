@@ -1,8 +1,7 @@
 """The dual oracle max_{||h|| <= 1} ||V^T relu(Q h)|| by batched search (theory.md 4).
 
-Many starts climb at once in float32, two matrix products a step; values are float64. Masks are
-made in place as numbers: a broadcast torch.where on the CPU costs ten products. A search
-gives a lower bound on the maximum: certificates that rest on it say so.
+Many starts climb at once (`ascent`); values are float64. A search gives a lower bound on the
+maximum: certificates that rest on it say so.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .ascent import ascend, normalise
 from .oracle import climb_cones
 
 # Entries of a block of activations, (n, starts): small enough for the cache of a CPU.
-BLOCK_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 27, "mps": 1 << 24}
-# Ascent steps, and the size of the last; with one output so many and one for every third dimension,
-# up to this.
-N_STEPS, LAST_STEP = 20, 0.03
+BLOCK_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 27, "mps": 1 << 24}
+# Ascent steps; with one output so many and one for every third dimension, up to this.
+N_STEPS = 20
 N_SIGNED, MAX_SIGNED = 16, 40
 # Starts near each active neuron: size of the perturbation, first step.
 NEARBY = ((0.15, 0.3), (0.15, 0.1), (0.05, 0.1), (0.05, 0.03))
@@ -30,7 +29,7 @@ N_RANDOM = 300
 # Maxima above this fraction of beta start the next round; this many at most.
 NEAR, MAX_POOL = 0.97, 300
 # Maxima polished at most for each sign; fewer where Q has many entries, two at least.
-N_POLISHED, POLISHED_ENTRIES = 200, 20_000_000
+N_POLISHED, POLISHED_ENTRIES = 40, 20_000_000
 # With more rows, starts climb on half as many, and the best on all: one in so many, no fewer than,
 # in so many steps.
 MAX_ROWS, REFINED, N_REFINED, N_REFINING = 16_384, 64, 8, 10
@@ -80,11 +79,6 @@ def join(*parts: Maxima) -> Maxima:
     )
 
 
-def normalise(H: Tensor, dim: int = 0) -> Tensor:
-    """H with slices along dim of unit norm."""
-    return H / H.square().sum(dim=dim, keepdim=True).sqrt_().clamp_min_(1e-30)
-
-
 class Search:
     """Search for maxima of ||V^T relu(Q h)|| over the unit sphere, for one Q and many V.
 
@@ -100,7 +94,7 @@ class Search:
     Attributes
     ----------
     n_polished : int
-        Maxima that `polish` takes at most.
+        Maxima to polish at most for each sign.
     """
 
     def __init__(
@@ -108,7 +102,7 @@ class Search:
     ) -> None:
         self.Q, self.device = Q, device or Q.device
         self._block_entries = BLOCK_ENTRIES[self.device.type] // shrink
-        self._block = max(16, self._block_entries // len(Q))
+        self._block = max(16, self._block_entries // (4 * len(Q)))
         self._Q32 = Q.to(torch.float32).to(self.device)
         self._rng = np.random.default_rng(seed)
         self.n_polished = min(N_POLISHED, max(2, POLISHED_ENTRIES // Q.numel()))
@@ -128,45 +122,46 @@ class Search:
         polish: bool = False,
     ) -> Maxima:
         """Maxima from random starts, the pool of earlier ones, and the active neurons."""
-        found = []
-        for sign in signs(V):
-            H = of_sign(active, sign).H.cpu().numpy()
-            starts, sizes = [self.random(n_random)], [1.0]
-            starts += [of_sign(pool, sign).H.cpu().numpy(), H]
-            sizes += [0.1, 0.1]
-            k = H.shape[1]
-            if k:
-                some = min(k, MAX_NEARBY)
-                for noise, size in NEARBY:
-                    near = H[:, self._rng.permutation(k)[:some]]
-                    starts.append(near + noise * self.noise(near.shape))
-                    sizes.append(size)
-                i, j = self._rng.integers(0, k, (2, some))
-                u = self._rng.uniform(size=some)
-                starts.append(H[:, i] * u + H[:, j] * (1 - u))
-                sizes.append(0.3)
-            first_steps = np.repeat(sizes, [s.shape[1] for s in starts])
-            found.append(self.climb(V, sign, np.hstack(starts), first_steps))
-            if polish:
-                top = self.distinct(found[-1], beta, N_POLISHED)
-                found.append(self.polish(V, sign, top))
-        return self.distinct(join(*found), NEAR * beta, MAX_POOL)
+        found = self.climb(V, *self._starts(V, active, pool, n_random))
+        if polish:
+            top = self.distinct(found, beta, self.n_polished * n_signs(V))
+            found = join(found, self.polish(V, top))
+        return self.distinct(found, NEAR * beta, MAX_POOL)
 
-    def polish(self, V: Tensor, sign: float, maxima: Maxima) -> Maxima:
-        """Climb in float64 from cone to cone: maxima lie on kinks that float32 resolves to 1e-5.
+    def _starts(
+        self, V: Tensor, active: Maxima, pool: Maxima, n_random: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Starts of a round for `climb`: directions (q, N), g (N, C) and first steps (N,)."""
+        signs = n_signs(V)
+        parts = [(*self.random(n_random * signs, V.shape[1]), 1.0)]
+        parts += [(m.H.cpu().numpy(), m.G.cpu().numpy(), 0.1) for m in (pool, active)]
+        H, G, _ = parts[-1]
+        k = len(G)
+        if k:
+            some = min(k, MAX_NEARBY * signs)
+            for noise, size in NEARBY:
+                near = self._rng.permutation(k)[:some]
+                parts.append((H[:, near] + noise * self.noise((len(H), some)), G[near], size))
+            i, j = self._rng.integers(0, k, (2, signs * some))
+            alike = (G[i] * G[j]).sum(axis=1) > 0
+            i, j, u = i[alike], j[alike], self._rng.uniform(size=np.count_nonzero(alike))
+            parts.append((H[:, i] * u + H[:, j] * (1 - u), G[i], 0.3))
+        H, G, sizes = zip(*parts, strict=True)
+        return np.hstack(H), np.concatenate(G), np.repeat(sizes, [len(g) for g in G])
 
-        With many entries of Q only the first of the maxima.
-        """
-        H = maxima[: self.n_polished].H
-        if H.shape[1]:
+    def polish(self, V: Tensor, maxima: Maxima) -> Maxima:
+        """Climb in float64 from cone to cone: maxima lie on kinks that float32 resolves to 1e-5."""
+        H = maxima.H
+        if len(maxima):
             Q, v = self.Q.cpu().numpy(), V.cpu().numpy()
             ends = [climb_cones(Q, v, h) for h in H.T.cpu().numpy()]
             H = torch.as_tensor(np.stack(ends, axis=1)).to(H)
-        return self._values(V, sign, H)
+        return self.values(V, Maxima(H, maxima.G, maxima.values))
 
-    def random(self, n: int) -> np.ndarray:
-        """Standard normal starts (q, n)."""
-        return self._rng.standard_normal((self.Q.shape[1], n))
+    def random(self, n: int, C: int) -> tuple[np.ndarray, np.ndarray]:
+        """Standard normal starts (q, n), and g (n, C): signs in turns with one output."""
+        G = np.resize([[1.0], [-1.0]], (n, 1)) if C == 1 else np.zeros((n, C))
+        return self._rng.standard_normal((self.Q.shape[1], n)), G
 
     def noise(self, shape: tuple[int, ...]) -> np.ndarray:
         """Normal perturbations of norm about 2."""
@@ -184,26 +179,23 @@ class Search:
         """Indices below k in random order, all once before any comes again."""
         return np.resize(self._rng.permutation(k), n)
 
-    def climb(
-        self,
-        V: Tensor,
-        sign: float,
-        starts: np.ndarray,
-        size: np.ndarray,
-    ) -> Maxima:
-        """Climb from the columns of starts in float32; values and g in float64.
+    def climb(self, V: Tensor, starts: np.ndarray, G: np.ndarray, size: np.ndarray) -> Maxima:
+        """Climb from the columns of starts, first steps given; values and g in float64.
 
-        With many rows, climb on a sample of them; the best then climb on all.
+        With one output climbs keep their sign G (N, 1); with several g is free. With many rows,
+        climb on a sample of them; the best then climb on all.
         """
+        signs = torch.as_tensor(G).to(self.Q)
+        steps = N_STEPS
+        if V.shape[1] == 1:
+            steps = min(N_SIGNED + self.Q.shape[1] // 3, MAX_SIGNED)
         if self._sample is None:
-            return self._values(V, sign, self._ascend(self._Q32, V, sign, starts, size))
-        Q, rows = self._Q32[self._sample], V[self._sample]
-        maxima = self._values(V, sign, self._ascend(Q, rows, sign, starts, size))
+            return self._ascend(V, starts, signs, size, steps)
+        maxima = self._ascend(V, starts, signs, size, steps, self._sample)
         n_best = max(N_REFINED, len(maxima) // REFINED)
         best = torch.argsort(maxima.values, descending=True, stable=True)[:n_best]
         starts, size = maxima.H[:, best].cpu().numpy(), np.full(len(best), 0.05)
-        H = self._ascend(self._Q32, V, sign, starts, size, N_REFINING)
-        refined = self._values(V, sign, H)
+        refined = self._ascend(V, starts, maxima.G[best], size, N_REFINING)
         better = refined.values > maxima.values[best]
         improved = best[better]
         maxima.H[:, improved] = refined.H[:, better]
@@ -213,30 +205,21 @@ class Search:
 
     def _ascend(
         self,
-        Q: Tensor,
         V: Tensor,
-        sign: float,
         starts: np.ndarray,
+        G: Tensor,
         size: np.ndarray,
-        steps: int | None = None,
-    ) -> Tensor:
-        """Unit directions (q, N) that climb from the columns of starts on rows Q, in blocks."""
-        H = normalise(torch.as_tensor(starts).to(Q.dtype).to(Q.device))
-        eta = torch.as_tensor(size).to(Q.dtype).to(Q.device)
-        V = V.to(Q.dtype).to(Q.device)
-        block = max(16, self._block_entries // len(Q))
-        blocks = zip(H.split(block, dim=1), eta.split(block), strict=True)
-        if steps is None:
-            steps = min(N_SIGNED + Q.shape[1] // 3, MAX_SIGNED) if sign else N_STEPS
-        if sign:
-            Qu = Q * (V * sign)
-            parts = [_climb_signed(Q, Qu, h, e, steps) for h, e in blocks]
-        else:
-            parts = [_climb_vector(Q, V, h, e, steps) for h, e in blocks]
-        return normalise(torch.cat(parts, dim=1).to(self.Q.device).to(torch.float64))
-
-    def _values(self, V: Tensor, sign: float, H: Tensor) -> Maxima:
-        G = V.new_full((H.shape[1], V.shape[1]), sign)
+        steps: int,
+        rows: Tensor | None = None,
+    ) -> Maxima:
+        """Where ascents on some rows end, with their values on all."""
+        Q, v = (self._Q32, V) if rows is None else (self._Q32[rows], V[rows])
+        H, eta, v, signs = (
+            torch.as_tensor(a).to(Q.dtype).to(Q.device) for a in (starts, size, v, G[:, 0])
+        )
+        signs = signs if V.shape[1] == 1 else torch.ones_like(eta)
+        ends = ascend(Q, v, H, signs, eta, steps, max(16, self._block_entries // len(Q)))
+        H = normalise(ends.to(self.Q.device).to(self.Q.dtype))
         return self.values(V, Maxima(H, G, G[:, 0]))
 
     def values(self, V: Tensor, maxima: Maxima) -> Maxima:
@@ -261,43 +244,6 @@ class Search:
         return maxima[torch.as_tensor(np.sort(first)[:at_most], device=self.Q.device)]
 
 
-def signs(V: Tensor) -> tuple[float, ...]:
-    """Signs of g to search for: both with one output; 0 stands for a free g."""
-    return (1.0, -1.0) if V.shape[1] == 1 else (0.0,)
-
-
-def of_sign(maxima: Maxima, sign: float) -> Maxima:
-    """Maxima with this sign of g; all where g is free."""
-    return maxima[maxima.G[:, 0] == sign] if sign else maxima
-
-
-def _climb_signed(Q: Tensor, Qu: Tensor, H: Tensor, eta: Tensor, steps: int) -> Tensor:
-    """Best points of ascent on u^T relu(Q h), given diag(u) Q: h <- normalise(h + eta G / |G|)."""
-    best, best_value = H, torch.full_like(eta, -torch.inf)
-    decay = (LAST_STEP / eta) ** (1 / max(steps - 1, 1))
-    for t in range(steps + 1):
-        G = Qu.T @ (Q @ H).gt_(0.0)
-        value = (G * H).sum(dim=0)
-        better = value > best_value
-        best, best_value = torch.where(better, H, best), torch.where(better, value, best_value)
-        if t < steps:
-            H = normalise(H + eta * normalise(G))
-            eta = eta * decay
-    return best
-
-
-def _climb_vector(Q: Tensor, V: Tensor, H: Tensor, eta: Tensor, steps: int) -> Tensor:
-    """Best points of ascent on ||V^T relu(Q h)||, whose gradient is Q^T (1[Q h > 0] * V g)."""
-    best, best_value = H, torch.full_like(eta, -torch.inf)
-    decay = (LAST_STEP / eta) ** (1 / max(steps - 1, 1))
-    for t in range(steps + 1):
-        R = (Q @ H).clamp_min_(0.0)
-        T = V.T @ R
-        value = T.norm(dim=0)
-        better = value > best_value
-        best, best_value = torch.where(better, H, best), torch.where(better, value, best_value)
-        if t < steps:
-            G = Q.T @ (V @ normalise(T)).mul_(R.sign_())
-            H = normalise(H + eta * normalise(G))
-            eta = eta * decay
-    return best
+def n_signs(V: Tensor) -> int:
+    """How many signs of g there are to search for: with several outputs g is free."""
+    return 2 if V.shape[1] == 1 else 1

@@ -14,9 +14,10 @@ import torch
 from scipy.linalg import pinvh
 from torch import Tensor
 
+from ..ascent import normalise
 from ..losses import SquaredError
 from ..problem import Problem
-from ..search import Maxima, normalise
+from ..search import Maxima
 from .nonnegative import nonnegative_qp
 
 # Entries of a block of activations (rows, neurons).
