@@ -21,7 +21,7 @@ N_CHAINS = 300
 SHARE_NEAR = 0.5
 # Temperature of the Metropolis rule (the mean decrease that a chain accepts), relative to beta.
 TEMPERATURE = 0.1
-# Maxima polished for each sign: after the first climb, and later, once in so many generations.
+# Maxima polished, times the signs: after the first climb, and later, once in so many generations.
 N_FIRST, N_LATER, POLISH_EVERY = 30, 15, 6
 # Cosine from which on a maximum is the same as one that was polished.
 SAME = 1 - 1e-4
@@ -121,7 +121,7 @@ class BasinHopping:
         return begun
 
     def _polish(self, n_best: int) -> None:
-        """Polish the n_best for each sign that are not near one that was polished."""
+        """Polish the best, n_best times the signs, that are not near one that was polished."""
         search, done = self._search, self._polished
         found = join(self._seen, *self._new)
         self._seen, self._new = search.distinct(found, NEAR * self._beta, 2 * MAX_POOL), []

@@ -22,13 +22,13 @@ N_STEPS = 20
 N_SIGNED, MAX_SIGNED = 16, 40
 # Starts near each active neuron: size of the perturbation, first step.
 NEARBY = ((0.15, 0.3), (0.15, 0.1), (0.05, 0.1), (0.05, 0.03))
-# So many neurons at most, drawn anew for each size, have starts near them.
+# So many neurons at most, times the signs, drawn anew for each size, have starts near them.
 MAX_NEARBY = 200
 # Random starts a round, for each sign.
 N_RANDOM = 300
 # Maxima above this fraction of beta start the next round; this many at most.
 NEAR, MAX_POOL = 0.97, 300
-# Maxima polished at most for each sign; fewer where Q has many entries, two at least.
+# Maxima polished at most, times the signs; fewer where Q has many entries, two at least.
 N_POLISHED, POLISHED_ENTRIES = 40, 20_000_000
 # With more rows, starts climb on half as many, and the best on all: one in so many, no fewer than,
 # in so many steps.
@@ -94,7 +94,7 @@ class Search:
     Attributes
     ----------
     n_polished : int
-        Maxima to polish at most for each sign.
+        Maxima to polish at most, times the signs.
     """
 
     def __init__(

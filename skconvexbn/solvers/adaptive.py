@@ -58,8 +58,8 @@ LAST_SHARE = 0.1
 # Without certificates: the last round's decrease of the objective, relative to tol, and random
 # starts of a search for each sign.
 SETTLED, FEW = 0.1, 150
-# Accuracy of the masses, relative to beta.
-MASS_TOL = 1e-8
+# Accuracy of the masses, relative to beta: with certificates, which rest on it, and without.
+MASS_TOL, LOOSE_TOL = 1e-8, 1e-3
 # With many rows, a fit to this many comes first, as far as these options say.
 START_ROWS = 4_096
 START_OPTIONS = Options(tol=1e-2, max_iter=6)
@@ -151,7 +151,8 @@ class _Run:
         if len(x):
             x = descend(self.model, x, width, N_STEPS, pace * self.best.limit, dtype)
             x = x.without_copies()
-        x, F = best_masses(self.model, x.with_columns(self.cuts), MASS_TOL)
+        tol = MASS_TOL if self.options.certify else LOOSE_TOL
+        x, F = best_masses(self.model, x.with_columns(self.cuts), tol)
         x = x.active()
         self.best.offer(*x.network)
         return x, F
