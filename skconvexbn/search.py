@@ -29,7 +29,7 @@ N_RANDOM = 300
 # Maxima above this fraction of beta start the next round; this many at most.
 NEAR, MAX_POOL = 0.97, 300
 # Maxima polished at most, times the signs; fewer where Q has many entries, two at least.
-N_POLISHED, POLISHED_ENTRIES = 40, 20_000_000
+N_POLISHED, POLISHED_ENTRIES = 60, 20_000_000
 # With more rows, starts climb on half as many, and the best on all: one in so many, no fewer than,
 # in so many steps.
 MAX_ROWS, REFINED, N_REFINED, N_REFINING = 16_384, 64, 8, 10
