@@ -89,7 +89,7 @@ class Search:
     shrink : int
         Blocks of activations are smaller by this factor.
     device : torch.device, optional
-        Where to climb in float32, if not where Q is.
+        Where to climb, if not where Q is.
 
     Attributes
     ----------
@@ -102,6 +102,7 @@ class Search:
     ) -> None:
         self.Q, self.device = Q, device or Q.device
         self._block_entries = BLOCK_ENTRIES[self.device.type] // shrink
+        # values are in float64 and few at a time: blocks of a quarter
         self._block = max(16, self._block_entries // (4 * len(Q)))
         self._Q32 = Q.to(torch.float32).to(self.device)
         self._rng = np.random.default_rng(seed)
