@@ -33,6 +33,8 @@ N_POLISHED, POLISHED_ENTRIES = 60, 20_000_000
 # With more rows, starts climb on half as many, and the best on all: one in so many, no fewer than,
 # in so many steps.
 MAX_ROWS, REFINED, N_REFINED, N_REFINING = 16_384, 64, 8, 10
+# Integers below this are exact in float32.
+EXACT = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +113,9 @@ class Search:
         if len(Q) > MAX_ROWS:
             rows = self._rng.choice(len(Q), MAX_ROWS // 2, replace=False)
             self._sample = torch.as_tensor(np.sort(rows), device=Q.device)
-        self._key = torch.as_tensor(self._rng.standard_normal(len(Q))).to(Q)
+        # so small that their sums are exact in float32
+        keys = self._rng.integers(1, max(2, EXACT // len(Q)), (2, len(Q)))
+        self._keys = torch.as_tensor(keys).to(self._Q32)
 
     def round(
         self,
@@ -237,11 +241,11 @@ class Search:
         maxima = maxima.above(limit, 10 * at_most)
         if not len(maxima):
             return maxima
-        parts = maxima.H.split(self._block, dim=1)
-        keys = torch.cat([self._key @ (self.Q @ h > 0).to(self._key) for h in parts])
-        if maxima.G.shape[1] == 1:
-            keys = keys + 1e3 * maxima.G[:, 0]
-        _, first = np.unique(keys.cpu().numpy(), return_index=True)
+        parts = maxima.H.to(self._Q32).split(self._block, dim=1)
+        sums = torch.cat([self._keys @ (self._Q32 @ h).gt_(0) for h in parts], dim=1)
+        keys = sums.cpu().numpy().astype(np.int64)
+        sign = maxima.G[:, 0].cpu().numpy().astype(np.int64) if maxima.G.shape[1] == 1 else 1
+        _, first = np.unique((keys[0] * EXACT + keys[1]) * sign, return_index=True)
         return maxima[torch.as_tensor(np.sort(first)[:at_most], device=self.Q.device)]
 
 
