@@ -42,8 +42,8 @@ MAX_FOUND, MAX_CUTS, APART = 5_000, 1_000, 0.9
 # Fall of a descent's last steps, in units of the gap allowed, that ends it: between searches, and
 # without certificates always.
 PACE = 0.03
-# Widths of the descents after the last round (without certificates all but the last, which gains
-# 1e-5 of the loss): kinks settle better when they are smoothed again.
+# Widths of the descents that finish a network: kinks settle better when they are smoothed again.
+# The last, which gains 1e-5 of the loss, comes after the thorough search.
 FINAL_WIDTHS = (1e-2, 1e-3, 1e-4)
 # Generations of thorough searches: at least, at most, and sqrt(CROWDED / gap allowed) for each
 # active neuron (their number tells how crowded the maxima are), with one output and with several
@@ -94,11 +94,11 @@ class _Run:
             width = max(width * factor, last)
             remark = f"cuts {len(self.cuts)}"
             if certify and (self.best.closed or self.best.last_round):
-                self._close()
+                x = self._close(x)
                 remark += " (thorough search)"
             settled = not certify and before - self.best.primal <= SETTLED * self.best.limit
-            if settled or self.best.closed:
-                self._finish(x)
+            if settled or (self.best.closed and not certify):
+                self._finish(x, FINAL_WIDTHS[:-1])
             yield remark
             if settled:
                 return
@@ -128,27 +128,28 @@ class _Run:
         left = max(self.options.max_time - self.best.seconds, 0.0)
         return replace(START_OPTIONS, seed=self.options.seed, max_time=left)
 
-    def _finish(self, x: Measure) -> None:
+    def _finish(self, x: Measure, widths: tuple[float, ...]) -> Measure:
         """Descents without searches: cheap, and the objective is then at a local minimum too.
 
-        There are no more of them than rounds: where few rounds close a loose gap, that is enough.
+        Where one round closes a loose gap, the last width is enough.
         """
-        certify = self.options.certify
-        widths, pace = (FINAL_WIDTHS, 0.0) if certify else (FINAL_WIDTHS[:-1], PACE)
+        pace = 0.0 if self.options.certify else PACE
         for width in widths[-self.best.n_iter - 1 :]:
-            mu = width / np.sqrt(len(self.problem.Y))
-            x, _ = self._improve(x, mu, torch.float64, pace)
             if self.best.seconds > self.options.max_time:
                 break
+            mu = width / np.sqrt(len(self.problem.Y))
+            x, _ = self._improve(x, mu, pace)
         # By weak duality no neuron with mass may violate the constraint where the bound was taken.
         V = self.model.tensor(self.best.V)
         self.best.raise_dual_norm(self.search.values(V, self._best_neurons()).largest)
+        return x
 
     def _improve(
-        self, x: Measure, width: float, dtype: torch.dtype, pace: float = PACE
+        self, x: Measure, width: float, pace: float = PACE
     ) -> tuple[Measure, torch.Tensor]:
         """Descend, weigh neurons and cuts: the neurons with mass, and the output."""
         if len(x):
+            dtype = torch.float32 if self.best.gap > SINGLE else torch.float64
             x = descend(self.model, x, width, N_STEPS, pace * self.best.limit, dtype)
             x = x.without_copies()
         tol = MASS_TOL if self.options.certify else LOOSE_TOL
@@ -164,8 +165,7 @@ class _Run:
         quick as this one.
         """
         problem, best = self.problem, self.best
-        dtype = torch.float32 if best.gap > SINGLE else torch.float64
-        x, F = self._improve(x, width, dtype)
+        x, F = self._improve(x, width)
         V = self.model.tensor(problem.dual_point(F.cpu().numpy()))
         certify, near = self.options.certify, NEAR * problem.beta
         found = self.search.round(
@@ -222,32 +222,44 @@ class _Run:
     def _best_neurons(self) -> Maxima:
         return Measure.of_weights(*map(self.model.tensor, self.best.network)).neurons
 
-    def _close(self) -> None:
+    def _close(self, x: Measure) -> Measure:
         """Search thoroughly at the best dual point; the bound is then what this search found.
 
         Where the gap opens again, more rounds follow, and the next search goes on with the chains
-        of this one after its first climb. In the last round this one goes on. It never takes more
-        than a share of the time on top: cut short, it vouches for nothing.
+        of this one after its first climb. Most of the finishing comes early in the search: neurons
+        may then move to maxima that it would miss.
         """
-        best, beta = self.best, self.problem.beta
-        deadline = (1 + LAST_SHARE) * self.options.max_time
-        neurons = self._best_neurons()
-        V = self.model.tensor(best.V)
+        best, problem = self.best, self.problem
+        neurons, V = self._best_neurons(), self.model.tensor(best.V)
         around = join(neurons, self.cuts)
-        hopping = BasinHopping(self.search, V, beta, around, earlier=self.hopping)
+        hopping = BasinHopping(self.search, V, problem.beta, around, earlier=self.hopping)
         self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
+        allowed = max(self.options.tol, best.gap, RESOLUTION)
+        length = len(neurons) * (CROWDED[int(problem.n_outputs > 1)] / allowed) ** 0.5
+        for generations, widths in ((SHORTEST, FINAL_WIDTHS[:-1]), (length, FINAL_WIDTHS[-1:])):
+            self._hop(hopping, generations)
+            self.cuts = self.search.distinct(join(hopping.maxima(), self.cuts), 0.0, 2 * MAX_POOL)
+            if best.closed:
+                x = self._finish(x, widths)
+        return x
+
+    def _hop(self, hopping: BasinHopping, length: float) -> None:
+        """Hop so many generations while the gap is closed, more where it rose late.
+
+        In the last round go on where it opens. It never takes more than a share of the time on top:
+        cut short, the search vouches for nothing.
+        """
+        best = self.best
+        deadline = (1 + LAST_SHARE) * self.options.max_time
         gap, allowed = best.gap, max(self.options.tol, best.gap, RESOLUTION)
-        crowded = CROWDED[int(self.problem.n_outputs > 1)]
-        length = max(len(neurons) * (crowded / allowed) ** 0.5, SHORTEST)
         while best.seconds <= deadline and (best.closed or best.last_round):
+            if hopping.polishes and hopping.n_generations >= min(length, LONGEST):
+                break
             hopping.hop()
             best.raise_dual_norm(hopping.largest)
             if best.gap > gap + RISE * allowed:
                 gap, allowed = best.gap, max(allowed, best.gap)
                 length = max(length, PATIENCE * hopping.n_generations)
-            if hopping.polishes and hopping.n_generations >= min(length, LONGEST):
-                break
         else:
             best.cut_short = best.closed
-        self.cuts = self.search.distinct(join(hopping.maxima(), self.cuts), 0.0, 2 * MAX_POOL)
