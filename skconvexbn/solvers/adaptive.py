@@ -43,7 +43,7 @@ MAX_FOUND, MAX_CUTS, APART = 5_000, 1_000, 0.9
 # without certificates always.
 PACE = 0.03
 # Widths of the descents that finish a network: kinks settle better when they are smoothed again.
-# The last, which gains 1e-5 of the loss, comes after the thorough search.
+# The last, which gains 1e-5 of the loss, comes after the thorough search; fewer after few rounds.
 FINAL_WIDTHS = (1e-2, 1e-3, 1e-4)
 # Generations of thorough searches: at least, at most, and sqrt(CROWDED / gap allowed) for each
 # active neuron (their number tells how crowded the maxima are), with one output and with several
@@ -98,7 +98,7 @@ class _Run:
                 remark += " (thorough search)"
             settled = not certify and before - self.best.primal <= SETTLED * self.best.limit
             if settled or (self.best.closed and not certify):
-                self._finish(x, FINAL_WIDTHS[:-1])
+                self._finish(x, FINAL_WIDTHS[-2 - self.best.n_iter : -1])
             yield remark
             if settled:
                 return
@@ -129,12 +129,9 @@ class _Run:
         return replace(START_OPTIONS, seed=self.options.seed, max_time=left)
 
     def _finish(self, x: Measure, widths: tuple[float, ...]) -> Measure:
-        """Descents without searches: cheap, and the objective is then at a local minimum too.
-
-        Where one round closes a loose gap, the last width is enough.
-        """
+        """Descents without searches: cheap, and the objective is then at a local minimum too."""
         pace = 0.0 if self.options.certify else PACE
-        for width in widths[-self.best.n_iter - 1 :]:
+        for width in widths:
             if self.best.seconds > self.options.max_time:
                 break
             mu = width / np.sqrt(len(self.problem.Y))
@@ -237,7 +234,8 @@ class _Run:
         best.raise_dual_norm(hopping.largest)
         allowed = max(self.options.tol, best.gap, RESOLUTION)
         length = len(neurons) * (CROWDED[int(problem.n_outputs > 1)] / allowed) ** 0.5
-        for generations, widths in ((SHORTEST, FINAL_WIDTHS[:-1]), (length, FINAL_WIDTHS[-1:])):
+        early = FINAL_WIDTHS[-1 - best.n_iter : -1]
+        for generations, widths in ((SHORTEST, early), (length, FINAL_WIDTHS[-1:])):
             self._hop(hopping, generations)
             self.cuts = self.search.distinct(join(hopping.maxima(), self.cuts), 0.0, 2 * MAX_POOL)
             if best.closed:
