@@ -28,8 +28,8 @@ MAX_NEARBY = 200
 N_RANDOM = 300
 # Maxima above this fraction of beta start the next round; this many at most.
 NEAR, MAX_POOL = 0.97, 300
-# Maxima polished at most, times the signs; fewer where Q has many entries, two at least.
-N_POLISHED, POLISHED_ENTRIES = 60, 20_000_000
+# Maxima polished at most, times the signs; fewer where n q^2 is large, two at least.
+N_POLISHED, POLISHING = 60, 120_000_000
 # With more rows, starts climb on half as many, and the best on all: one in so many, no fewer than,
 # in so many steps.
 MAX_ROWS, REFINED, N_REFINED, N_REFINING = 16_384, 64, 8, 10
@@ -108,7 +108,7 @@ class Search:
         self._block = max(16, self._block_entries // (4 * len(Q)))
         self._Q32 = Q.to(torch.float32).to(self.device)
         self._rng = np.random.default_rng(seed)
-        self.n_polished = min(N_POLISHED, max(2, POLISHED_ENTRIES // Q.numel()))
+        self.n_polished = min(N_POLISHED, max(2, POLISHING // (Q.numel() * Q.shape[1])))
         self._sample = None
         if len(Q) > MAX_ROWS:
             rows = self._rng.choice(len(Q), MAX_ROWS // 2, replace=False)
