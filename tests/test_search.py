@@ -176,6 +176,26 @@ def test_maxima_apart():
     assert len(maxima[:0].apart(0.5, 7)) == 0
 
 
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_distinct_maxima_are_the_largest_of_each_arrangement_and_sign(n_outputs):
+    rng = np.random.default_rng(0)
+    Q = torch.as_tensor(basis(rng, 60, 3))
+    H = normalise(torch.as_tensor(rng.standard_normal((3, 2000))))
+    G = torch.as_tensor(np.sign(rng.standard_normal((2000, n_outputs))))
+    values = torch.as_tensor(rng.permutation(2000) / 2000) * (Q @ H > 0).any(dim=0)
+    largest = dict[bytes, float]()
+    for h, g, value in zip(H.T, G, values.tolist(), strict=True):
+        key = (Q @ h > 0).numpy().tobytes() + (g.numpy().tobytes() if n_outputs == 1 else b"")
+        largest[key] = max(value, largest.get(key, 0.0))
+    expected = sorted((v for v in largest.values() if v > 0.3), reverse=True)
+    assert 100 < len(expected) < 1200
+    search = Search(Q, 0)
+    distinct = search.distinct(Maxima(H, G, values), 0.3, 2000)
+    assert distinct.values.tolist() == expected
+    assert search.distinct(Maxima(H, G, values), 0.3, 7).values.tolist() == expected[:7]
+    assert len(search.distinct(Maxima(H, G, values), 1.0, 7)) == 0
+
+
 @pytest.mark.parametrize("temperature", [0.0, 0.1])
 def test_chains_go_down_by_their_temperature_and_the_largest_is_kept(monkeypatch, temperature):
     monkeypatch.setattr("skconvexbn.hopping.TEMPERATURE", temperature)

@@ -457,6 +457,24 @@ def test_length_of_a_thorough_search(constants, rise, length, monkeypatch):
     assert max(generations) == length
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_neurons_refute_a_search_that_finds_nothing(kind, monkeypatch):
+    """A neuron with mass above the constraint at V shows that the bound is too good."""
+
+    def hop(hopping):
+        hopping.n_generations += 1
+
+    monkeypatch.setattr(Search, "round", lambda self, V, beta, active, *_, **__: active[:0])
+    monkeypatch.setattr(BasinHopping, "_begin", lambda self, n, around, earlier: around[:0])
+    monkeypatch.setattr(BasinHopping, "hop", hop)
+    problem = make_problem(kind)
+    solution = backend.solve(problem, None, Options(0.2, 30))
+    features = np.maximum(problem.Q @ solution.H, 0.0) / np.linalg.norm(solution.H, axis=0)
+    largest = np.linalg.norm(solution.V.T @ features, axis=0).max()
+    assert problem.beta < largest * (1 + 1e-6)
+    assert largest <= solution.dual_norm * (1 + 1e-9)
+
+
 def test_a_thorough_search_goes_on_with_the_chains_of_the_one_before(monkeypatch):
     began, begin, hop = [], BasinHopping.__init__, BasinHopping.hop
 
