@@ -251,13 +251,14 @@ class _Run:
         best = self.best
         deadline = (1 + LAST_SHARE) * self.options.max_time
         gap, allowed = best.gap, max(self.options.tol, best.gap, RESOLUTION)
-        while best.seconds <= deadline and (best.closed or best.last_round):
+        while best.closed or best.last_round:
             if hopping.polishes and hopping.n_generations >= min(length, LONGEST):
+                break
+            if best.seconds > deadline:
+                best.cut_short = best.closed
                 break
             hopping.hop()
             best.raise_dual_norm(hopping.largest)
             if best.gap > gap + RISE * allowed:
                 gap, allowed = best.gap, max(allowed, best.gap)
                 length = max(length, PATIENCE * hopping.n_generations)
-        else:
-            best.cut_short = best.closed
