@@ -22,7 +22,7 @@ SHARE_NEAR = 0.5
 # Temperature of the Metropolis rule (the mean decrease that a chain accepts), relative to beta.
 TEMPERATURE = 0.1
 # Maxima polished, times the signs: after the first climb, and later, once in so many generations.
-N_FIRST, N_LATER, POLISH_EVERY = 60, 30, 6
+N_FIRST, N_LATER, POLISH_EVERY = 30, 15, 6
 # Cosine from which on a maximum is the same as one that was polished.
 SAME = 1 - 1e-4
 

@@ -49,7 +49,7 @@ FINAL_WIDTHS = (1e-2, 1e-3, 1e-4)
 # active neuron (their number tells how crowded the maxima are), with one output and with several
 # (whose climbs take longer). They last PATIENCE times as long as it took until the gap last rose by
 # this fraction of what is allowed.
-SHORTEST, LONGEST, CROWDED = 12, 192, (2.5e-4, 1e-5)
+SHORTEST, LONGEST, CROWDED = 12, 192, (1.1e-4, 1e-5)
 PATIENCE, RISE = 2, 0.1
 # Gaps below this count as this large there: float64 does not resolve them.
 RESOLUTION = 1e-8
