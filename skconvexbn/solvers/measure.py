@@ -117,15 +117,33 @@ class Model:
         with np.errstate(over="ignore", invalid="ignore"):  # a line search refuses such steps
             return p.loss.value(f, Y, w), -self.tensor(p.loss.gradient(f, Y, w))
 
-    def output(self, x: Measure) -> Tensor:
-        """Network output, shape (n, C)."""
-        G = x.weights
-        parts = [(self.Q[rows] @ x.H).clamp_min_(0.0) @ G for rows in self.blocks(len(x))]
-        return torch.cat(parts) + x.b
+    def output(self, x: Measure, A: Activations | None = None) -> Tensor:
+        """Network output, shape (n, C), from the activations of x if they are known."""
+        A, G = A or Activations(self, x.H), x.weights
+        return torch.cat([A[rows].T @ G for rows in self.blocks(len(x))]) + x.b
 
     def objective(self, F: Tensor, x: Measure) -> float:
         """Loss of F plus beta times the mass of x."""
         return self.problem.loss_value(F.cpu().numpy()) + self.problem.beta * float(x.c.sum())
+
+
+class Activations:
+    """relu(Q h_j) transposed, (k, rows): kept where a block has room for all of them."""
+
+    def __init__(self, model: Model, H: Tensor, kept: Tensor | None = None) -> None:
+        self._model, self._H, self._kept = model, H, kept
+        if kept is None and len(model.Q) * H.shape[1] <= model.block_entries:
+            self._kept = self[:]
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        if self._kept is not None:
+            return self._kept[:, rows]
+        return (self._H.T @ self._model.Q[rows].T).clamp_min_(0.0)
+
+    def of(self, index: Tensor) -> Activations:
+        """Those of some directions."""
+        kept = None if self._kept is None else self._kept[index]
+        return Activations(self._model, self._H[:, index], kept)
 
 
 def gram(X: Tensor) -> Tensor:
@@ -136,26 +154,30 @@ def gram(X: Tensor) -> Tensor:
     return torch.from_numpy(a.T @ a)
 
 
-def best_masses(model: Model, x: Measure, tol: float) -> tuple[Measure, Tensor]:
+def best_masses(
+    model: Model, x: Measure, tol: float, enough: float = 0.0
+) -> tuple[Measure, Tensor]:
     """Optimal masses and intercept of given pairs (h_j, g_j), and the output F (n, C).
 
     Newton's method on the loss, every step an exact program over c >= 0 of the pairs that have mass
     or violate the dual constraint: most of the others never need to enter. V = -gradient at F then
-    satisfies the constraint at every pair, as closely as the steps converged.
+    satisfies the constraint at every pair, as closely as the steps converged: until one gains no
+    more than enough.
     """
-    F, exact = model.output(x), False
+    A = Activations(model, x.H)
+    F, exact = model.output(x, A), False
     value = model.objective(F, x)
     for _ in range(MAX_NEWTON):
-        violated = (x.c == 0) & (_values(model, x, F) > (1 + tol) * model.problem.beta)
+        violated = (x.c == 0) & (_values(model, x, A, F) > (1 + tol) * model.problem.beta)
         if exact and not bool(violated.any()):
             break
         index = torch.nonzero(violated | (x.c > 0))[:, 0]
-        part, length = x[index], 1.0
-        c, b = _newton_masses(model, part, F, tol)
+        part, A_part, length = x[index], A.of(index), 1.0
+        c, b = _newton_masses(model, part, A_part, F, tol)
         while length > 1e-4:
             c_trial, b_trial = part.c + length * (c - part.c), x.b + length * (b - x.b)
             trial = Measure(part.H, part.G, c_trial, b_trial)
-            trial_F = model.output(trial)
+            trial_F = model.output(trial, A_part)
             trial_value = model.objective(trial_F, trial)
             if trial_value < value:
                 break
@@ -166,26 +188,28 @@ def best_masses(model: Model, x: Measure, tol: float) -> tuple[Measure, Tensor]:
         x = Measure(x.H, x.G, x.c.index_copy(0, index, trial.c), trial.b)
         F, value = trial_F, trial_value
         exact = isinstance(model.problem.loss, SquaredError) and length == 1
-        if decrease <= 1e-9 * abs(value):
+        if decrease <= max(enough, 1e-9 * abs(value)):
             break
     return x, F
 
 
-def _values(model: Model, x: Measure, F: Tensor) -> Tensor:
+def _values(model: Model, x: Measure, A: Activations, F: Tensor) -> Tensor:
     """g_j^T V^T relu(Q h_j) at the output F, shape (k,): the dual constraint is <= beta."""
     found = torch.zeros_like(x.c)
     for rows in model.blocks(len(x)):
         _, V = model.loss(F[rows], rows)
-        found += (((model.Q[rows] @ x.H).clamp_min_(0.0).T @ V) * x.G).sum(dim=1)
+        found += ((A[rows] @ V) * x.G).sum(dim=1)
     return found
 
 
-def _newton_masses(model: Model, x: Measure, F: Tensor, tol: float) -> tuple[Tensor, Tensor]:
+def _newton_masses(
+    model: Model, x: Measure, A: Activations, F: Tensor, tol: float
+) -> tuple[Tensor, Tensor]:
     """Minimise the quadratic model of the loss at F plus beta sum(c), over c >= 0 and b."""
     k, beta, start = len(x), model.problem.beta, x.c.cpu().numpy()
     products = np.zeros((k + len(x.b) + 1,) * 2)
     for rows in model.blocks(k):
-        products += gram(_columns(model, x, F[rows], rows)).cpu().numpy()
+        products += gram(_columns(model, x, A[rows], F[rows], rows).T).cpu().numpy()
     M, a = products[:k, :k], products[:k, -1]
     if not model.problem.fit_intercept:
         return model.tensor(nonnegative_qp(M, a - beta, tol * beta, start)), x.b
@@ -197,16 +221,18 @@ def _newton_masses(model: Model, x: Measure, F: Tensor, tol: float) -> tuple[Ten
     return model.tensor(c), model.tensor(inverse @ products[k:-1, -1] - across @ c)
 
 
-def _columns(model: Model, x: Measure, F: Tensor, rows: slice) -> Tensor:
-    """[features, intercepts, target] of some rows in the metric of the loss's Hessian S S^T.
+def _columns(model: Model, x: Measure, A: Tensor, F: Tensor, rows: slice) -> Tensor:
+    """Features, intercepts and target of some rows in the metric of the loss's Hessian S S^T.
 
-    There the loss is 1/2 ||features c + intercepts b - target||^2 up to third order.
+    Shape (k + C + 1, C rows). There the loss is 1/2 ||features^T c + intercepts^T b - target||^2 up
+    to third order.
     """
-    p, f = model.problem, F.cpu().numpy()
+    p, f, (k, n), C = model.problem, F.cpu().numpy(), A.shape, len(x.b)
     root, residual = (model.tensor(a) for a in p.loss.root(f, p.Y[rows], p.w[rows]))
-    A = (model.Q[rows] @ x.H).clamp_min_(0.0)
-    target = (torch.einsum("nab,na->nb", root, F) + residual).reshape(-1, 1)
-    if len(x.b) == 1:
-        return torch.cat([root[:, 0] * (A * x.G[:, 0]), root[:, 0], target], dim=1)
-    features = torch.einsum("nab,ka,nk->nbk", root, x.G, A).flatten(0, 1)
-    return torch.cat([features, root.transpose(1, 2).reshape(-1, len(x.b)), target], dim=1)
+    columns = root.new_empty(k + C + 1, C, n)
+    for b, part in enumerate(columns.unbind(dim=1)):
+        torch.mm(x.G, root[:, :, b].T, out=part[:k])
+        part[:k] *= A
+        part[k:-1] = root[:, :, b].T
+        part[-1] = (root[:, :, b] * F).sum(dim=1) + residual[:, b]
+    return columns.flatten(1)
