@@ -33,8 +33,8 @@ from .whitening import Basis, Whitening
 if TYPE_CHECKING:
     import torch
 
-# Starts of the oracle behind beta="auto".
-N_STARTS = 300
+# Starts, steps and last step of the oracle behind beta="auto", which needs no more.
+ORACLE = 60, 30, 0.01
 # Largest beta="auto" as a share of beta_max, for squared error and log loss: few rows, or few of
 # one class, else leave no neurons. A tenth for log loss would follow classes of next to no weight.
 MAX_SHARES = 0.1, 0.2
@@ -247,7 +247,7 @@ class ConvexBNBase(BaseEstimator):
         interpolates = task.backend == "closed_form" and squared and problem.n_outputs == 1
         if not isinstance(beta, str) and (beta > 0 or interpolates):
             return float(beta) / units.beta
-        beta_max = task.beta_max()
+        beta_max = task.beta_max(*ORACLE)
         if beta_max == 0:
             return 1.0
         if beta == 0:
@@ -429,9 +429,9 @@ class Task:
     arrangements: Arrangements | None
     seed: int
 
-    def beta_max(self, n_steps: int = 60, last_step: float = 0.01) -> float:
+    def beta_max(self, n_starts: int, n_steps: int, last_step: float) -> float:
         """Smallest beta of the zero model, in the solver's units, by a search (theory.md 4)."""
-        starts = self.basis.random_directions(N_STARTS, np.random.RandomState(self.seed))
+        starts = self.basis.random_directions(n_starts, np.random.RandomState(self.seed))
         V = self.problem.dual_point(np.zeros_like(self.problem.Y))
         return multi_start(self.problem.Q, V, starts, n_steps, last_step)
 

@@ -19,8 +19,8 @@ from .classifier import ConvexBNClassifier
 from .regressor import ConvexBNRegressor
 
 ESTIMATORS = {"squared_error": ConvexBNRegressor, "log_loss": ConvexBNClassifier}
-# beta_max by ascent with steps down to 1e-6: the path starts at it.
-N_STEPS, LAST_STEP = 200, 1e-6
+# Starts, steps and last step of the oracle behind beta_max: the path starts at it.
+ORACLE = 300, 200, 1e-6
 # Fitted attributes (less their underscore) of which a path has arrays.
 ATTRIBUTES = (
     "beta",
@@ -211,7 +211,7 @@ def _points(
 ) -> Iterator[Fit]:
     """Fits at descending betas, until they no longer change."""
     if isinstance(betas, Integral):
-        beta_max = task.units.beta * (task.beta_max(N_STEPS, LAST_STEP) or 1.0)
+        beta_max = task.units.beta * (task.beta_max(*ORACLE) or 1.0)
         grid = beta_max * np.geomspace(1.0, eps, int(betas))
     else:
         grid = descending(betas)
