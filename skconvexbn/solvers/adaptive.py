@@ -32,18 +32,19 @@ WARM_WIDTH = 0.02
 # Descents are in float32 while the gap, in units of the zero model's loss, is above this.
 SINGLE = 1e-4
 # Random neurons to begin with, and steps of a descent.
-N_START, N_STEPS = 200, 60
+N_START, N_STEPS = 120, 50
 # Gap, in units of the zero model's loss, below which rounds polish their maxima, with certificates.
 SMALL = 2e-3
 # With certificates: the round from which on chains follow a running mean of V, its memory, and
 # their generations a round; how many maxima count then, and how many are cuts, this cosine apart.
 FOLLOW, MEMORY, GENERATIONS = 8, 0.7, 8
 MAX_FOUND, MAX_CUTS, APART = 5_000, 1_000, 0.9
-# Fall of a descent's last steps, in units of the gap allowed, that ends it: between searches, and
-# without certificates always.
-PACE = 0.03
+# Fall of a descent's last steps that ends it, in units of the gap allowed or, if that is more, of
+# this fraction of the gap: between searches, and without certificates always.
+PACE, FRACTION = 0.03, 0.03
 # Widths of the descents that finish a network: kinks settle better when they are smoothed again.
-# The last, which gains 1e-5 of the loss, comes after the thorough search; fewer after few rounds.
+# The last, which gains 1e-5 of the loss, comes after the thorough search; fewer after few rounds,
+# and without certificates the second alone.
 FINAL_WIDTHS = (1e-2, 1e-3, 1e-4)
 # Generations of thorough searches: at least, at most, and sqrt(CROWDED / gap allowed) for each
 # active neuron (their number tells how crowded the maxima are), with one output and with several
@@ -57,9 +58,10 @@ RESOLUTION = 1e-8
 LAST_SHARE = 0.1
 # Without certificates: the last round's decrease of the objective, relative to tol, and random
 # starts of a search for each sign.
-SETTLED, FEW = 0.1, 150
-# Accuracy of the masses, relative to beta: with certificates, which rest on it, and without.
-MASS_TOL, LOOSE_TOL = 1e-8, 1e-3
+SETTLED, FEW = 0.1, 80
+# Accuracy of the masses, relative to beta: with certificates, which rest on it, and without. Their
+# Newton's method ends when a step gains less than this fraction of the gap allowed.
+MASS_TOL, LOOSE_TOL, MASS_PACE = 1e-8, 1e-3, 1e-3
 # With many rows, a fit to this many comes first, as far as these options say.
 START_ROWS = 4_096
 START_OPTIONS = Options(tol=1e-2, max_iter=6)
@@ -98,7 +100,7 @@ class _Run:
                 remark += " (thorough search)"
             settled = not certify and before - self.best.primal <= SETTLED * self.best.limit
             if settled or (self.best.closed and not certify):
-                self._finish(x, FINAL_WIDTHS[-2 - self.best.n_iter : -1])
+                self._finish(x, FINAL_WIDTHS[-2:-1])
             yield remark
             if settled:
                 return
@@ -130,27 +132,25 @@ class _Run:
 
     def _finish(self, x: Measure, widths: tuple[float, ...]) -> Measure:
         """Descents without searches: cheap, and the objective is then at a local minimum too."""
-        pace = 0.0 if self.options.certify else PACE
+        enough = 0.0 if self.options.certify else PACE * self.best.limit
         for width in widths:
             if self.best.seconds > self.options.max_time:
                 break
             mu = width / np.sqrt(len(self.problem.Y))
-            x, _ = self._improve(x, mu, pace)
+            x, _ = self._improve(x, mu, enough)
         # By weak duality no neuron with mass may violate the constraint where the bound was taken.
         V = self.model.tensor(self.best.V)
         self.best.raise_dual_norm(self.search.values(V, self._best_neurons()).largest)
         return x
 
-    def _improve(
-        self, x: Measure, width: float, pace: float = PACE
-    ) -> tuple[Measure, torch.Tensor]:
+    def _improve(self, x: Measure, width: float, enough: float) -> tuple[Measure, torch.Tensor]:
         """Descend, weigh neurons and cuts: the neurons with mass, and the output."""
         if len(x):
             dtype = torch.float32 if self.best.gap > SINGLE else torch.float64
-            x = descend(self.model, x, width, N_STEPS, pace * self.best.limit, dtype)
-            x = x.without_copies()
+            x = descend(self.model, x, width, N_STEPS, enough, dtype).without_copies()
         tol = MASS_TOL if self.options.certify else LOOSE_TOL
-        x, F = best_masses(self.model, x.with_columns(self.cuts), tol)
+        end = MASS_PACE * self.best.limit
+        x, F = best_masses(self.model, x.with_columns(self.cuts), tol, end)
         x = x.active()
         self.best.offer(*x.network)
         return x, F
@@ -162,7 +162,8 @@ class _Run:
         quick as this one.
         """
         problem, best = self.problem, self.best
-        x, F = self._improve(x, width)
+        gap = min(best.primal - best.dual, problem.zero_loss)
+        x, F = self._improve(x, width, PACE * max(best.limit, FRACTION * gap))
         V = self.model.tensor(problem.dual_point(F.cpu().numpy()))
         certify, near = self.options.certify, NEAR * problem.beta
         found = self.search.round(
