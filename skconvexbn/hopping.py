@@ -9,6 +9,8 @@ wanted as cuts. Somebody else decides when it is enough.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -43,8 +45,8 @@ class BasinHopping:
         Chains for each sign.
     earlier : BasinHopping, optional
         Hopping at another V, with as many chains: they go on where they are higher than new ones.
-    exact : bool
-        Whether the best new maxima are polished.
+    polishing : float
+        Share of N_FIRST and N_LATER, the best new maxima to polish: from 0 to 1.
 
     Attributes
     ----------
@@ -64,17 +66,17 @@ class BasinHopping:
         around: Maxima,
         n_chains: int = N_CHAINS,
         earlier: BasinHopping | None = None,
-        exact: bool = True,
+        polishing: float = 1.0,
     ) -> None:
         self._search, self._V, self._beta = search, V, beta
-        self._signs, self._exact = n_signs(V), exact
+        self._signs, self._polishing = n_signs(V), polishing
         self.chains = self._begin(n_chains * self._signs, around, earlier)
         self._new = [self.chains]
         self.largest = self.chains.largest
         self._seen = self._polished = around[:0]
-        if exact:
-            self._polish(N_FIRST)
         self.n_generations = 1
+        if polishing:
+            self._polish(N_FIRST)
 
     def maxima(self, at_most: int = MAX_POOL) -> Maxima:
         """The largest maxima so far that are near beta or above."""
@@ -100,7 +102,7 @@ class BasinHopping:
     @property
     def polishes(self) -> bool:
         """Whether this generation is one whose best maxima are polished."""
-        return self._exact and self.n_generations % POLISH_EVERY == 0
+        return self._polishing > 0 and self.n_generations % POLISH_EVERY == 0
 
     def _begin(self, n: int, around: Maxima, earlier: BasinHopping | None) -> Maxima:
         search = self._search
@@ -121,12 +123,13 @@ class BasinHopping:
         return begun
 
     def _polish(self, n_best: int) -> None:
-        """Polish the best, n_best times the signs, that are not near one that was polished."""
+        """Polish the best, a share of n_best times the signs, that are not near a polished one."""
         search, done = self._search, self._polished
+        n_best = min(math.ceil(self._polishing * n_best), search.n_polished)
         found = join(self._seen, *self._new)
         self._seen, self._new = search.distinct(found, NEAR * self._beta, 2 * MAX_POOL), []
         near = (self._seen.H.T @ done.H > SAME) & (self._seen.G @ done.G.T > 0)
-        best = self._seen[~near.any(dim=1)][: min(n_best, search.n_polished) * self._signs]
+        best = self._seen[~near.any(dim=1)][: n_best * self._signs]
         self._polished = join(done, best, search.polish(self._V, best))
         self.largest = max(self.largest, self._polished.largest)
 

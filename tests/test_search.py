@@ -143,13 +143,13 @@ def test_only_what_was_polished_counts_as_polished(monkeypatch):
     assert n_polished[1] <= 10
 
 
-def test_hopping_that_is_not_exact_polishes_nothing(monkeypatch):
+def test_hopping_without_polishing_polishes_nothing(monkeypatch):
     rng = np.random.default_rng(0)
     Q, V = (torch.as_tensor(a) for a in (basis(rng, 60, 6), rng.standard_normal((60, 1))))
     nothing = Maxima(V.new_zeros(6, 0), V.new_zeros(0, 1), V.new_zeros(0))
     monkeypatch.setattr(Search, "polish", None)
     search = Search(Q, 0)
-    hopping = BasinHopping(search, V, 0.1, nothing, exact=False)
+    hopping = BasinHopping(search, V, 0.1, nothing, polishing=0.0)
     for _ in range(12):
         hopping.hop()
     found = hopping.maxima()
@@ -157,6 +157,24 @@ def test_hopping_that_is_not_exact_polishes_nothing(monkeypatch):
     assert torch.equal(hopping.maxima(5).values, found.values[:5])
     assert found.largest == hopping.largest
     torch.testing.assert_close(search.values(V, found).values, found.values)
+
+
+def test_hopping_polishes_a_share(monkeypatch):
+    rng = np.random.default_rng(0)
+    Q, V = (torch.as_tensor(a) for a in (basis(rng, 60, 6), rng.standard_normal((60, 1))))
+    nothing = Maxima(V.new_zeros(6, 0), V.new_zeros(0, 1), V.new_zeros(0))
+    n_polished, polish = [], Search.polish
+
+    def counted(self, V, maxima):
+        n_polished.append(len(maxima))
+        return polish(self, V, maxima)
+
+    monkeypatch.setattr(Search, "polish", counted)
+    hopping = BasinHopping(Search(Q, 0), V, 0.1, nothing, polishing=0.3)
+    while not hopping.polishes:
+        hopping.hop()
+    assert n_polished[0] == 18  # nine for each sign in place of thirty
+    assert 0 < n_polished[1] <= 10
 
 
 def test_maxima_apart():

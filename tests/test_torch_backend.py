@@ -510,15 +510,30 @@ def test_a_thorough_search_goes_on_with_the_chains_of_the_one_before(monkeypatch
     assert earlier is first
 
 
+@pytest.mark.parametrize(("tol", "share"), [(0.0, 1.0), (1e-3, 1.0), (1e-2, 0.1**0.5)])
+def test_looser_certificates_polish_a_share_of_the_maxima(tol, share, monkeypatch):
+    shares, begin = [], BasinHopping.__init__
+
+    def recorded(hopping, *args, polishing, **others):
+        shares.append(polishing)
+        begin(hopping, *args, polishing=polishing, **others)
+
+    monkeypatch.setattr(BasinHopping, "__init__", recorded)
+    problem = make_problem("squared", n=60, q=4, fit_intercept=True, seed=0)
+    backend.solve(problem, None, Options(tol, 3))
+    assert shares == pytest.approx([share] * len(shares))
+    assert shares
+
+
 @pytest.mark.parametrize("certify", [True, False])
 def test_chains_follow_a_running_mean_of_the_residuals(certify, monkeypatch):
     monkeypatch.setattr(adaptive, "FOLLOW", 2)
     residuals, followed, begin, search = [], [], BasinHopping.__init__, Search.round
 
-    def recorded(hopping, search, V, *args, earlier, exact=True):
-        if not exact:
+    def recorded(hopping, search, V, *args, earlier, polishing):
+        if not polishing:
             followed.append((hopping, V, earlier))
-        begin(hopping, search, V, *args, earlier=earlier, exact=exact)
+        begin(hopping, search, V, *args, earlier=earlier, polishing=polishing)
 
     def round_(self, V, *args, **effort):
         residuals.append(V)

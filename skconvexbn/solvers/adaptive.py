@@ -52,6 +52,8 @@ FINAL_WIDTHS = (1e-2, 1e-3, 1e-4)
 # this fraction of what is allowed.
 SHORTEST, LONGEST, CROWDED = 12, 192, (1.1e-4, 1e-5)
 PATIENCE, RISE = 2, 0.1
+# They polish all that they may where tol is at most this, and fewer, as its root, where it is more.
+EXACT = 1e-3
 # Gaps below this count as this large there: float64 does not resolve them.
 RESOLUTION = 1e-8
 # Time of the last such search on top of max_time, as a share of it.
@@ -191,7 +193,7 @@ class _Run:
         self.mean = V if self.mean is None else MEMORY * self.mean + (1 - MEMORY) * V
         around = join(self._best_neurons(), self.cuts)
         self.hopping = BasinHopping(
-            self.search, self.mean, self.problem.beta, around, earlier=self.hopping, exact=False
+            self.search, self.mean, self.problem.beta, around, earlier=self.hopping, polishing=0.0
         )
         for _ in range(GENERATIONS):
             if self.best.seconds > self.options.max_time:
@@ -230,7 +232,10 @@ class _Run:
         best, problem = self.best, self.problem
         neurons, V = self._best_neurons(), self.model.tensor(best.V)
         around = join(neurons, self.cuts)
-        hopping = BasinHopping(self.search, V, problem.beta, around, earlier=self.hopping)
+        polishing = (EXACT / max(EXACT, self.options.tol)) ** 0.5
+        hopping = BasinHopping(
+            self.search, V, problem.beta, around, earlier=self.hopping, polishing=polishing
+        )
         self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
         allowed = max(self.options.tol, best.gap, RESOLUTION)
