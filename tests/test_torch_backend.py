@@ -549,7 +549,7 @@ def test_chains_follow_a_running_mean_of_the_residuals(certify, monkeypatch):
     assert len(followed) == (4 if certify else 0)
     mean = residuals[1]
     for k, (_, V, earlier) in enumerate(followed):
-        mean = 0.3 * mean + 0.7 * residuals[k + 1]
+        mean = 0.5 * mean + 0.5 * residuals[k + 1]
         torch.testing.assert_close(V, mean)
         assert earlier is (followed[k - 1][0] if k else None)
 

@@ -37,7 +37,7 @@ N_START, N_STEPS = 120, 50
 SMALL = 2e-3
 # With certificates: the round from which on chains follow a running mean of V, its memory, and
 # their generations a round; how many maxima count then, and how many are cuts, this cosine apart.
-FOLLOW, MEMORY, GENERATIONS = 8, 0.3, 8
+FOLLOW, MEMORY, GENERATIONS = 8, 0.5, 8
 MAX_FOUND, MAX_CUTS, APART = 5_000, 1_000, 0.9
 # Fall of a descent's last steps that ends it, in units of the gap allowed or, if that is more, of
 # this fraction of the gap: between searches, and without certificates always.
