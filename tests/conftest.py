@@ -1,6 +1,8 @@
-"""Settings that must precede the first import of numpy and scipy."""
+"""Settings that must precede the first import of numpy and scipy; one order of random numbers."""
 
 import os
+
+import pytest
 
 # scikit-learn skips its check of array API input without it.
 os.environ["SCIPY_ARRAY_API"] = "1"
@@ -8,3 +10,14 @@ os.environ["SCIPY_ARRAY_API"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+STATES = {}
+
+
+@pytest.fixture(autouse=True)
+def same_numbers_whatever_ran_before(request):
+    """Each test draws from its module's RNG as if it were the first."""
+    rng = getattr(request.module, "RNG", None)
+    if rng is not None:
+        first = STATES.setdefault(request.module.__name__, rng.bit_generator.state)
+        rng.bit_generator.state = first
