@@ -449,7 +449,7 @@ def test_cuda_gives_what_the_cpu_gives():
     ("constants", "rise", "length"),
     [
         ({}, None, 12),  # the least
-        ({"CROWDED": (0.4, 0.0)}, None, 18),  # two for each of seven neurons, polished
+        ({"CROWDED": (0.4, 0.0)}, None, 18),  # two for each of seven neurons, up to a polish
         ({}, 11, 24),  # twice as long as until the rise
         ({"LONGEST": 18}, 11, 18),
     ],

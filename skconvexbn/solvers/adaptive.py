@@ -53,7 +53,7 @@ FINAL_WIDTHS = (1e-2, 1e-3, 1e-4)
 SHORTEST, LONGEST, CROWDED = 12, 192, (1.1e-4, 1e-5)
 PATIENCE, RISE = 2, 0.1
 # They polish all that they may where tol is at most this, and fewer, as its root, where it is more.
-EXACT = 1e-3
+POLISH_ALL = 1e-3
 # Gaps below this count as this large there: float64 does not resolve them.
 RESOLUTION = 1e-8
 # Time of the last such search on top of max_time, as a share of it.
@@ -232,7 +232,7 @@ class _Run:
         best, problem = self.best, self.problem
         neurons, V = self._best_neurons(), self.model.tensor(best.V)
         around = join(neurons, self.cuts)
-        polishing = (EXACT / max(EXACT, self.options.tol)) ** 0.5
+        polishing = (POLISH_ALL / max(POLISH_ALL, self.options.tol)) ** 0.5
         hopping = BasinHopping(
             self.search, V, problem.beta, around, earlier=self.hopping, polishing=polishing
         )

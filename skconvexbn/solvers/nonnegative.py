@@ -24,7 +24,7 @@ def nonnegative_qp(M: np.ndarray, a: np.ndarray, tol: float, start: np.ndarray) 
 
     Exchanges of many variables fail where columns are nearly dependent; then they lead from one
     proximal point, the minimiser of the above plus rho/2 ||c - last||^2, to the next, for ever
-    smaller rho. One exchange at a time, which never fails, takes several times as many equations.
+    smaller rho. One exchange at a time, which always ends, takes several times as many equations.
     """
     if not np.any(a > 0):
         return np.zeros_like(a)
