@@ -6,7 +6,7 @@ import torch
 from reference import basis
 
 from skconvexbn.arrangements import enumerate_all
-from skconvexbn.ascent import Slope, normalise
+from skconvexbn.ascent import Slope, fast_bfloat16, normalise
 from skconvexbn.hopping import BasinHopping
 from skconvexbn.oracle import in_arrangements
 from skconvexbn.search import Maxima, Search
@@ -57,6 +57,24 @@ def test_search_finds_a_planted_maximum(n_outputs, bfloat16, monkeypatch):
     nothing = Maxima(Q.new_zeros(15, 0), Q.new_zeros(0, n_outputs), Q.new_zeros(0))
     found = Search(Q, 0).round(V, 0.1 * planted, nothing, nothing)
     assert planted * (1 - 1e-6) <= found.largest <= float(feature.norm())
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "fast"),
+    [
+        ({}, False),
+        ({"avx512_bf16": False, "cpu_name": "AMD EPYC"}, False),
+        ({"avx512_bf16": True, "cpu_name": "AMD EPYC"}, True),
+        ({"avx512_bf16": True, "cpu_name": "Intel Xeon"}, False),
+        ({"avx512_bf16": True}, False),  # unknown
+        ({"avx512_bf16": True, "amx_bf16": True, "cpu_name": "Intel Xeon"}, True),
+    ],
+)
+def test_bfloat16_where_it_is_faster(capabilities, fast, monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert fast_bfloat16(torch.device("cpu")) is fast
+    assert not fast_bfloat16(torch.device("meta"))
 
 
 @pytest.mark.parametrize("n_outputs", [1, 4])
