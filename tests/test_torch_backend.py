@@ -448,10 +448,10 @@ def test_cuda_gives_what_the_cpu_gives():
 @pytest.mark.parametrize(
     ("constants", "rise", "length"),
     [
-        ({}, None, 12),  # the least
-        ({"CROWDED": (0.4, 0.0)}, None, 18),  # two for each of seven neurons, up to a polish
-        ({}, 11, 24),  # twice as long as until the rise
-        ({"LONGEST": 18}, 11, 18),
+        ({}, None, 6),  # the least
+        ({"CROWDED": 0.4}, None, 18),  # two for each of seven neurons, up to a polish
+        ({}, 5, 12),  # twice as long as until the rise, up to a polish
+        ({"LONGEST": 12, "CROWDED": 0.4}, None, 12),
     ],
 )
 def test_length_of_a_thorough_search(constants, rise, length, monkeypatch):
