@@ -32,7 +32,7 @@ from skconvexbn import (
 
 OURS, CV, AVERAGE = "ours, default", "ours, CV", "ours, CV average"
 SHRINKAGE = {"f": 0.5, "i": 1.0}  # of targets, of classes: the better one value for all
-OTHER_TOL = {"f": 1e-2, "i": 1e-3}  # the default of the other kind
+FINE = 1e-3
 FACTORS = (0.25, 0.5, 2.0, 4.0)  # of beta="auto"
 MAX_TIME = 10.0  # for the fit to all rows: what is left then is the certificate
 GATES, LAMBDAS = 100, (1e-4, 1e-3, 1e-2)  # pyscnn
@@ -48,10 +48,9 @@ def ours(X, y, seed):
     return {OURS: our_fit(X, y, seed).predict}
 
 
-def other_tol(X, y, seed):
+def finer(X, y, seed):
     """The default but for tol."""
-    tol = OTHER_TOL[y.dtype.kind]
-    return {f"ours, tol {tol:g}": our_fit(X, y, seed, tol=tol).predict}
+    return {f"ours, tol {FINE:g}": our_fit(X, y, seed, tol=FINE).predict}
 
 
 def ours_shrunk(X, y, seed):
@@ -64,7 +63,7 @@ def other_betas(X, y, seed):
     """The default at multiples of its beta: candidates for the rule. A gap of 1e-2 is enough."""
     auto = our_fit(X, y, seed, max_iter=1).beta_
     return {
-        f"ours, {f:g} beta": our_fit(X, y, seed, beta=f * auto, tol=1e-2, max_iter=10).predict
+        f"ours, {f:g} beta": our_fit(X, y, seed, beta=f * auto, max_iter=10).predict
         for f in FACTORS
     }
 
@@ -152,7 +151,7 @@ KERNEL = {"C": [1, 10, 100, 1000], "gamma": ["scale", 0.01, 0.03, 0.1, 0.3]}
 
 def methods(regression, with_pyscnn):
     """Functions (X, y, seed) -> {name: predict}, in the order in which they take turns."""
-    common = [ours, other_tol, ours_shrunk, other_betas, ours_cv, adamw]
+    common = [ours, finer, ours_shrunk, other_betas, ours_cv, adamw]
     common += [pyscnn] if with_pyscnn else []
     if regression:
         rivals = {

@@ -88,7 +88,7 @@ class ConvexBNBase(BaseEstimator):
         n_arrangements: int = 100,
         backend: str = "auto",
         device: str | None = None,
-        tol: float = 1e-3,
+        tol: float = 1e-2,
         max_iter: int = 100,
         max_time: float | None = None,
         warm_start: bool = False,

@@ -71,7 +71,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         the search runs there); None takes CUDA where it is present and n_samples * (rank + 1) is at
         least 1e6. The other backends run on the CPU. On the CPU a fit with a product of at most 1e5
         limits BLAS and torch to one thread while it runs.
-    tol : float, default=1e-3
+    tol : float, default=1e-2
         Duality gap at which to stop, as a fraction of the loss of the model without neurons
         (for squared error, units of R^2).
     max_iter : int, default=100

@@ -43,7 +43,7 @@ def test_path_of_squared_error(diabetes):
     assert path.loss[0] == pytest.approx(path.zero_loss)
     assert np.all(path.n_neurons[1:] > 0)  # the path starts at beta_max, no higher
     np.testing.assert_allclose(path.beta, path.beta[0] * np.geomspace(1, 0.05, 6))
-    assert np.all(path.dual_gap <= 1e-3 * path.zero_loss)
+    assert np.all(path.dual_gap <= 1e-2 * path.zero_loss)
     assert path.converged.all()
     np.testing.assert_allclose(path.dual_gap, path.objective - path.dual_objective)
     assert np.all(np.diff(path.objective) <= 0)
@@ -98,7 +98,7 @@ def test_path_in_closed_form_stops_once_it_interpolates():
     path = convex_bn_path(X, y, eps=1e-9, random_state=0)
     assert np.all(path.certificate == "exact")
     assert len(path.beta) < 100
-    assert path.loss[-1] <= 1e-3 * path.zero_loss < path.loss[-2]
+    assert path.loss[-1] <= 1e-2 * path.zero_loss < path.loss[-2]
     whole = convex_bn_path(X, y, eps=1e-9, early_stopping=False, random_state=0)
     assert len(whole.beta) == 100
     np.testing.assert_array_equal(whole.objective[: len(path.beta)], path.objective)
