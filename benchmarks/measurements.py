@@ -276,13 +276,13 @@ def pyscnn_gated():
 
 @tabulated
 def model_selection():
-    names = {name: name for name in ("data", "n", "d", "tol")}
+    names = {"data": "data", "n": "n", "d": "d"}
     names |= {"CV seconds": "CV", "GridSearchCV seconds": "GridSearchCV"}
     return [
         renamed(row, names)
         | {
             "times faster": f"{row['times faster']:.1f}",
-            "in single fits": f"{row['CV / one fit']:.0f}",
+            "in default fits": f"{row['CV / default fit']:.0f}",
             "difference": f"{row['difference of test R2']:.4f}",
             "same best": "yes" if row["same best"] else "no",
         }

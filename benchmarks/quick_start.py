@@ -18,6 +18,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import skconvexbn.solvers.torch  # noqa: F401 (else the fit that is timed imports PyTorch)
 from skconvexbn import ConvexBNClassifier
 
 

@@ -88,7 +88,7 @@ for name, runs in (("X as it is", raw), ("X whitened", white)):
 
 ranks = [1, 2, 3, 5, 10, 20]
 optima = [
-    ConvexBNRegressor(rank=k, scale=False, beta=0.3, tol=1e-2, random_state=0).fit(X, y)
+    ConvexBNRegressor(rank=k, scale=False, beta=0.3, random_state=0).fit(X, y)
     for k in ranks
 ]
 train = [model.score(X, y) for model in optima]

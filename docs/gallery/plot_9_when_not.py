@@ -49,7 +49,7 @@ def heavy(X):
 
 
 models = {
-    "ConvexBNRegressor": lambda: ConvexBNRegressor(tol=1e-2, random_state=0),
+    "ConvexBNRegressor": lambda: ConvexBNRegressor(random_state=0),
     "random forest": lambda: RandomForestRegressor(random_state=0),
     "SVR": lambda: make_pipeline(StandardScaler(), SVR(C=10)),
     "ridge": lambda: make_pipeline(StandardScaler(), RidgeCV(np.geomspace(1e-2, 1e3, 11))),
