@@ -87,10 +87,7 @@ for name, runs in (("X as it is", raw), ("X whitened", white)):
 # rank 3 predicts as well as descent on X stopped at its best iteration.
 
 ranks = [1, 2, 3, 5, 10, 20]
-optima = [
-    ConvexBNRegressor(rank=k, scale=False, beta=0.3, random_state=0).fit(X, y)
-    for k in ranks
-]
+optima = [ConvexBNRegressor(rank=k, scale=False, beta=0.3, random_state=0).fit(X, y) for k in ranks]
 train = [model.score(X, y) for model in optima]
 test = [model.score(X_test, y_test) for model in optima]
 print("rank   ", "".join(f"{k:7d}" for k in ranks))

@@ -43,11 +43,11 @@ MAX_FOUND, MAX_CUTS, APART = 5_000, 1_000, 0.9
 # Fall of a descent's last steps that ends it, in units of the gap allowed or, if that is more, of
 # this fraction of the gap: between searches, and without certificates always.
 PACE, FRACTION = 0.03, 0.03
-# The same, in units of the gap allowed, of the descents that finish a network with a certificate,
-# and their widths: kinks settle better when they are smoothed again. The last, which gains 1e-5 of
-# the loss, comes after the thorough search; fewer after few rounds, and without certificates the
-# second alone.
-FINE_PACE, FINAL_WIDTHS = 0.01, (1e-2, 1e-3, 1e-4)
+# Widths of the descents that finish a network: kinks settle better when they are smoothed again.
+# With certificates tol itself is the fraction of the gap allowed that ends them. The last, which
+# gains 1e-5 of the loss, comes after the thorough search; fewer after few rounds, and without
+# certificates the second alone.
+FINAL_WIDTHS = (1e-2, 1e-3, 1e-4)
 # Generations of thorough searches: at least, at most, and sqrt(CROWDED / gap allowed) for each
 # active neuron (their number tells how crowded the maxima are). They last PATIENCE times as long as
 # it took until the gap last rose by this fraction of what is allowed.
@@ -136,7 +136,7 @@ class _Run:
 
     def _finish(self, x: Measure, widths: tuple[float, ...]) -> Measure:
         """Descents without searches: cheap, and the objective is then at a local minimum too."""
-        enough = (FINE_PACE if self.options.certify else PACE) * self.best.limit
+        enough = (self.options.tol if self.options.certify else PACE) * self.best.limit
         for width in widths:
             if self.best.seconds > self.options.max_time:
                 break
