@@ -251,7 +251,9 @@ def test_average_of_gated_candidates():
     params = {"betas": [3.0, 1.0, 0.3], "shrinkages": [0.0], "cv": 3, "random_state": 0}
     model = ConvexBNRegressorCV(activation="gated_relu", average=True, **params).fit(X, y)
     assert np.count_nonzero(model.shares_) > 1
-    plain = ConvexBNRegressor(activation="gated_relu", bias_scale=1.0, random_state=0)
+    plain = ConvexBNRegressor(
+        activation="gated_relu", bias_scale=1.0, tol=model.tol, random_state=0
+    )
     outputs = [
         share * plain.set_params(beta=p["beta"]).fit(X, y).predict(X)
         for p, share in zip(model.cv_results_["params"], model.shares_, strict=True)
