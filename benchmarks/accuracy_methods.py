@@ -60,7 +60,7 @@ def ours_shrunk(X, y, seed):
 
 
 def other_betas(X, y, seed):
-    """The default at multiples of its beta: candidates for the rule. A gap of 1e-2 is enough."""
+    """The default at multiples of its beta: candidates for the rule."""
     auto = our_fit(X, y, seed, max_iter=1).beta_
     return {
         f"ours, {f:g} beta": our_fit(X, y, seed, beta=f * auto, max_iter=10).predict
