@@ -49,6 +49,15 @@ def test_gradient_and_hessian(case):
             np.testing.assert_allclose(hessian[i, c], change[i], rtol=1e-6, atol=1e-8)
 
 
+def test_value_and_gradient_at_once(case):
+    loss, Y, F = case
+    for outputs in (F, F.astype(np.float32), 500 * F):  # exp(500) overflows
+        value, gradient = loss.value_and_gradient(outputs, Y, W)
+        assert value == pytest.approx(loss.value(outputs, Y, W))
+        np.testing.assert_allclose(gradient, loss.gradient(outputs, Y, W), rtol=1e-5, atol=1e-7)
+        assert np.all(np.isfinite(gradient))
+
+
 def test_fenchel_equality_and_inequality(case):
     """Loss(F) + Loss^*(-V) >= -<V, F>, with equality at V = -grad."""
     loss, Y, F = case

@@ -22,7 +22,7 @@ from .measure import Measure, Model
 # Pairs of steps and gradient changes that L-BFGS remembers.
 MEMORY = 20
 # Steps in which the objective must fall enough.
-PATIENCE = 10
+PATIENCE = 7
 # Neurons of less than this fraction of the largest mass are dropped.
 NEGLIGIBLE = 1e-6
 
@@ -36,42 +36,43 @@ def descend(
     dtype: torch.dtype = torch.float64,
 ) -> Measure:
     """L-BFGS steps from x on the objective above, until PATIENCE of them gain less than enough."""
-    (q, k), C = x.H.shape, x.G.shape[1]
-
-    def split(p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        H, G, b = p.split([q * k, k * C, C])
-        return H.reshape(q, k), G.reshape(k, C), b
-
     Q, size = model.Q.to(dtype), x.c.sqrt()
     start = torch.cat([(x.H * size).reshape(-1), (size[:, None] * x.G).reshape(-1), x.b])
     function = partial(_value_and_gradient, model, Q, mu)
-    end = _lbfgs(lambda p: function(*split(p)), start.to(dtype), n_steps, enough)
-    moved = Measure.of_weights(*split(end.to(torch.float64)))
+    end = _lbfgs(function, start.to(dtype), n_steps, enough)
+    moved = Measure.of_weights(*_weights(model, end.to(torch.float64)))
     return moved[moved.c > NEGLIGIBLE * moved.c.max()]
 
 
-def _value_and_gradient(
-    model: Model, Q: Tensor, mu: float, H: Tensor, G: Tensor, b: Tensor
-) -> tuple[float, Tensor]:
+def _weights(model: Model, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Views of H (q, k), G (k, C) and b (C,) in one vector."""
+    q, C = model.problem.Q.shape[1], model.problem.n_outputs
+    k = (len(p) - C) // (q + C)
+    H, G, b = p.split([q * k, k * C, C])
+    return H.view(q, k), G.view(k, C), b
+
+
+def _value_and_gradient(model: Model, Q: Tensor, mu: float, p: Tensor) -> tuple[float, Tensor]:
     """Objective and its gradient (the width's dependence on ||h|| left out), in one pass."""
-    beta = model.problem.beta
-    value = beta / 2 * float(H.square().sum() + G.square().sum())
-    slope_H, slope_G, slope_b = beta * H, beta * G, torch.zeros_like(b)
-    width, half = (mu**2 * H.square().sum(dim=0)).clamp_min_(1e-30), G / 2
+    slope = model.problem.beta * p
+    (H, G, b), (slope_H, slope_G, slope_b) = _weights(model, p), _weights(model, slope)
+    slope_b.zero_()
+    value = float(slope @ p) / 2
+    width, half = H.square().sum(dim=0).mul_(mu**2).clamp_min_(1e-30), G / 2
     for rows in model.blocks(H.shape[1]):  # as few passes over (rows, neurons) as will do
         Z = Q[rows] @ H
         root = torch.addcmul(width, Z, Z).sqrt_()
         A = Z.add_(root)  # 2 psi
-        loss, V = model.loss(A @ half + b, rows)
+        loss, V = model.loss(torch.addmm(b, A, half), rows)
         value, V = value + loss, V.to(Q.dtype)
-        slope_G -= A.T @ (V / 2)
+        slope_G.addmm_(A.T, V, alpha=-0.5)
         slope_b -= model.free * V.sum(dim=0)
         A.div_(root)  # 2 psi'
         if len(b) == 1:
             slope_H -= ((Q[rows] * V).T @ A).mul_(half[:, 0])
         else:
-            slope_H -= Q[rows].T @ A.mul_(V @ half.T)
-    return value, torch.cat([slope_H.reshape(-1), slope_G.reshape(-1), slope_b])
+            slope_H.addmm_(Q[rows].T, A.mul_(V @ half.T), alpha=-1)
+    return value, slope
 
 
 def _lbfgs(
@@ -98,7 +99,7 @@ def _lbfgs(
         else:  # a kink, or the resolution of float64
             break
         s, y = trial - p, trial_gradient - gradient
-        if float(s @ y) > 1e-10 * float(y.norm() * s.norm()):
+        if float(s @ y) > 1e-10 * float((s @ s) * (y @ y)) ** 0.5:
             memory.append(s, y)
         p, value, gradient = trial, trial_value, trial_gradient
         values.append(value)
@@ -136,7 +137,7 @@ class _Pairs:
             return gradient.clone()
         order = np.array(self._order)
         square = np.ix_(order, order)
-        R, YY = np.triu(self._SY[square]), self._YY[square]
+        R, YY = self._SY[square], self._YY[square]  # of R the upper triangle counts
         Sg, Yg = self._products(gradient)[:, order]
         scale = R[-1, -1] / YY[-1, -1]
         p = dtrtrs(R, Sg)[0]

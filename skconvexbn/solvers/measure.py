@@ -115,7 +115,8 @@ class Model:
         p, f = self.problem, F.cpu().numpy()
         Y, w = p.Y[rows], p.w[rows]
         with np.errstate(over="ignore", invalid="ignore"):  # a line search refuses such steps
-            return p.loss.value(f, Y, w), -self.tensor(p.loss.gradient(f, Y, w))
+            value, gradient = p.loss.value_and_gradient(f, Y, w)
+        return value, -self.tensor(gradient)
 
     def output(self, x: Measure, A: Activations | None = None) -> Tensor:
         """Network output, shape (n, C), from the activations of x if they are known."""
