@@ -6,8 +6,9 @@ import re
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from .export import to_torch
 from .losses import Loss, SquaredError
 from .network import Network, simplify
 from .oracle import multi_start
-from .problem import Certificate, Options, Problem
+from .problem import Certificate, Neurons, Options, Problem
 from .progress import progress
 from .solvers import BACKENDS, choose_backend, get_solver
 from .units import Units, unit_problem
@@ -168,8 +169,9 @@ class ConvexBNBase(BaseEstimator):
         self,
         task: Task,
         beta: float,
-        start: tuple[np.ndarray, np.ndarray] | None = None,
+        start: Neurons | None = None,
         certify: bool = True,
+        beside: Neurons | None = None,
     ) -> Fit:
         """Solve at beta, in the solver's units, from the neurons of ``start``."""
         problem, units = task.problem.with_beta(beta), task.units
@@ -182,6 +184,7 @@ class ConvexBNBase(BaseEstimator):
                 seed=task.seed,
                 device=self.device,
                 start=start,
+                beside=beside,
                 gated=self.activation == "gated_relu",
                 report=report,
                 certify=certify,
@@ -221,16 +224,21 @@ class ConvexBNBase(BaseEstimator):
         )
 
     def _solve_path(
-        self, task: Task, betas: Iterable[float], certify: bool = True
+        self,
+        task: Task,
+        betas: Iterable[float],
+        certify: bool = True,
+        beside: Iterable[Neurons | None] | None = None,
     ) -> Iterator[Fit]:
         """Fits at each of the betas, in the units of the data, from the neurons of the one before.
 
-        An interrupted one is the last.
+        Those beside them at each beta may be of use too. An interrupted fit is the last.
         Betas should descend: neurons are few at first, and those found so far all stay useful.
         """
         start = None
-        for beta in betas:
-            fit = self._solve(task, self._resolve_beta(task, beta), start, certify)
+        for beta, others in zip(betas, beside or repeat(None), strict=False):
+            beta = self._resolve_beta(task, beta)
+            fit = self._solve(task, beta, start or others, certify, others)
             start = fit.start
             yield fit
             if fit.interrupted:
@@ -263,12 +271,13 @@ class ConvexBNBase(BaseEstimator):
             return None
         return self._network.hidden(X) if fitted and len(self.mean_) == X.shape[1] else None
 
-    def _start(
-        self, task: Task, earlier: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray] | None:
+    def _start(self, task: Task, earlier: np.ndarray | None) -> Neurons | None:
         """The previous fit's neurons (H, G) as directions of this problem's Q."""
-        adaptive = task.backend == "torch" and task.arrangements is None
-        if earlier is None or not adaptive or self._network.G.shape[1] != task.problem.n_outputs:
+        if (
+            earlier is None
+            or not task.adaptive
+            or self._network.G.shape[1] != task.problem.n_outputs
+        ):
             return None
         H = np.linalg.lstsq(task.problem.Q, earlier)[0]
         return H, self._network.G / task.units.output
@@ -429,6 +438,18 @@ class Task:
     arrangements: Arrangements | None
     seed: int
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether the solver generates arrangements, and may begin with given neurons."""
+        return self.backend == "torch" and self.arrangements is None
+
+    def translate(self, neurons: Sequence[Neurons | None], other: Task) -> list[Neurons | None]:
+        """Neurons (H, G) of another rank or shrinkage as directions of this Q."""
+        if not self.adaptive:
+            return [None] * len(neurons)
+        across = np.linalg.lstsq(self.problem.Q, other.problem.Q)[0]
+        return [part and (across @ part[0], part[1]) for part in neurons]
+
     def beta_max(self, n_starts: int, n_steps: int, last_step: float) -> float:
         """Smallest beta of the zero model, in the solver's units, by a search (theory.md 4)."""
         starts = self.basis.random_directions(n_starts, np.random.RandomState(self.seed))
@@ -446,7 +467,7 @@ class Fit:
 
     network: Network
     basis: Basis
-    start: tuple[np.ndarray, np.ndarray] | None
+    start: Neurons | None
     beta: float
     objective: float
     gap: float

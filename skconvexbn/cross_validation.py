@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from copy import copy, deepcopy
+from itertools import groupby
 from numbers import Integral, Real
+from operator import itemgetter
 from time import perf_counter
 from typing import Any
 
@@ -26,10 +28,11 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _num_samples
 
-from .base import ConvexBNBase, Fit, Training
+from .base import ConvexBNBase, Fit, Task, Training
 from .losses import SquaredError
 from .network import Network
 from .path import combinations, descending
+from .problem import Neurons
 from .threads import one_thread
 from .units import unit_problem
 
@@ -165,15 +168,16 @@ class CrossValidated(ConvexBNBase):
             )
         with one_thread():  # here too: folds are whitened here, and jobs may be threads
             results = parallel(
-                delayed(_score_path)(
-                    *(fold_model, fold_training, seed, betas, scorer, X[test], y[test]),
+                delayed(_score_paths)(
+                    *(models, fold_training, seed, betas, scorer, X[test], y[test]),
                     _check_method_params(X, score_params, indices=test),
                     f"[{type(self).__name__}] fold {k} of {len(folds)}" if self.verbose else None,
                 )
                 for k, (train, test) in enumerate(folds, 1)
-                for fold_model, fold_training in _at(grid, model, X[train], y[train], weight[train])
+                for models, fold_training in _at(grid, model, X[train], y[train], weight[train])
             )
-        self._set_scores(np.reshape(results, (len(folds), -1, 3)), grid, betas)
+        results = np.reshape(np.concatenate(results), (len(folds), -1, 3))
+        self._set_scores(results, grid, betas)
         self._refit(model, grid, training, seed, betas, parallel)
         return self
 
@@ -335,16 +339,16 @@ def _at(
     X: np.ndarray,
     y: np.ndarray,
     weight: np.ndarray,
-) -> Iterator[tuple[ConvexBNBase, Training]]:
-    """The model at each point of the grid, with some rows whitened once."""
+) -> Iterator[tuple[list[ConvexBNBase], Training]]:
+    """The models of each rank in the grid, with some rows whitened once."""
     model = copy(model)
     training = model._training(*model._validate(X, y, weight))
-    for params in grid:
-        yield copy(model).set_params(**params), training
+    for _, points in groupby(grid, key=itemgetter("rank")):
+        yield [copy(model).set_params(**params) for params in points], training
 
 
-def _score_path(
-    model: ConvexBNBase,
+def _score_paths(
+    models: list[ConvexBNBase],
     training: Training,
     seed: int,
     betas: np.ndarray,
@@ -354,28 +358,31 @@ def _score_path(
     score_params: dict[str, Any],
     label: str | None,
 ) -> np.ndarray:
-    """Score on rows X, y, seconds of the fit and of scoring, at each beta: (n_betas, 3).
+    """Score on rows X, y, seconds of the fit and of scoring, of each model at each beta.
 
-    With a label a line is printed in the end.
+    Shape (n_models * n_betas, 3). With a label a line is printed after each model.
     """
-    results = []
+    results: list[tuple[float, float, float]] = []
     with one_thread():
         begin = perf_counter()
-        for fit in _candidate_fits(model, training, seed, betas):
+        for model, fit in _candidate_fits(models, training, seed, betas):
             model._set_fit(fit)
             fitted = perf_counter()
             score = scorer(model, X, y, **score_params)
             scored = perf_counter()
             results.append((score, fitted - begin, scored - fitted))
-            begin = scored
-    table = np.array(results)
-    if label:
-        best = int(np.nan_to_num(table[:, 0], nan=-np.inf).argmax())
-        print(
-            f"{label}, rank {model.rank}, shrinkage {model.shrinkage:g}: best score "
-            f"{table[best, 0]:.4g} at beta {betas[best]:.4g}, {table[:, 1:].sum():.2f} s"
-        )
-    return table
+            if label and len(results) % len(betas) == 0:
+                _report(label, model, betas, np.array(results[-len(betas) :]))
+            begin = perf_counter()
+    return np.array(results)
+
+
+def _report(label: str, model: ConvexBNBase, betas: np.ndarray, table: np.ndarray) -> None:
+    best = int(np.nan_to_num(table[:, 0], nan=-np.inf).argmax())
+    print(
+        f"{label}, rank {model.rank}, shrinkage {model.shrinkage:g}: best score "
+        f"{table[best, 0]:.4g} at beta {betas[best]:.4g}, {table[:, 1:].sum():.2f} s"
+    )
 
 
 def _fit_path(
@@ -384,15 +391,24 @@ def _fit_path(
     """Fits at the betas with a share, of which there is at least one, by index."""
     with one_thread():
         first, last = np.flatnonzero(shares)[[0, -1]]
-        fits = _candidate_fits(model, training, seed, betas[first : last + 1])
-        return {j: fit for j, fit in enumerate(fits, first) if shares[j]}
+        fits = _candidate_fits([model], training, seed, betas[first : last + 1])
+        return {j: fit for j, (_, fit) in enumerate(fits, first) if shares[j]}
 
 
 def _candidate_fits(
-    model: ConvexBNBase, training: Training, seed: int, betas: np.ndarray
-) -> Iterator[Fit]:
-    """Fits along betas without certificates; an interruption ends the search, not one of them."""
-    for fit in model._solve_path(model._task(training, seed), betas, certify=False):
-        if fit.interrupted:
-            raise KeyboardInterrupt
-        yield fit
+    models: list[ConvexBNBase], training: Training, seed: int, betas: np.ndarray
+) -> Iterator[tuple[ConvexBNBase, Fit]]:
+    """Fits of each model along beta, without certificates, beside the neurons of the model before.
+
+    An interruption ends the search, not one of them.
+    """
+    before: tuple[Task, list[Neurons | None]] | None = None
+    for model in models:
+        task, neurons = model._task(training, seed), list[Neurons | None]()
+        beside = task.translate(before[1], before[0]) if before else None
+        for fit in model._solve_path(task, betas, certify=False, beside=beside):
+            if fit.interrupted:
+                raise KeyboardInterrupt
+            neurons.append(fit.start)
+            yield model, fit
+        before = task, neurons

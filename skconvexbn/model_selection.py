@@ -44,7 +44,7 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
         weights exp(-20 (loss / smallest loss - 1)) of their cross-validated losses, those below
         1 % of the largest left out. It needs scores that are minus a loss.
     n_jobs : int or None, default=None
-        Jobs run at a time through joblib, one for every fold, rank and shrinkage; None is 1 unless
+        Jobs run at a time through joblib, one for every fold and rank; None is 1 unless
         in a `joblib.parallel_config` context, -1 all processors. Each runs on one thread, so that
         results do not depend on n_jobs.
     scale : bool, default=True
@@ -114,10 +114,10 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
     Notes
     -----
     Every fold has one singular value decomposition; for each rank and shrinkage the fits start with
-    the largest beta and go on from the neurons of the one before. Candidates are ranked without
-    certificates, which take most of the time of a fit, so their scores differ from those of
-    `GridSearchCV` over `ConvexBNRegressor` by what tol leaves open. Folds are formed from the rows
-    in their order unless ``cv`` shuffles them.
+    the largest beta and go on from the neurons of the one before, and try those of the shrinkage
+    before. Candidates are ranked without certificates, which take most of the time of a fit, so
+    their scores differ from those of `GridSearchCV` over `ConvexBNRegressor` by what tol leaves
+    open. Folds are formed from the rows in their order unless ``cv`` shuffles them.
 
     Examples
     --------
@@ -177,7 +177,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
         weights exp(-20 (loss / smallest loss - 1)) of their cross-validated losses, those below
         1 % of the largest left out. It needs scores that are minus a loss.
     n_jobs : int or None, default=None
-        Jobs run at a time through joblib, one for every fold, rank and shrinkage; None is 1 unless
+        Jobs run at a time through joblib, one for every fold and rank; None is 1 unless
         in a `joblib.parallel_config` context, -1 all processors. Each runs on one thread, so that
         results do not depend on n_jobs.
     scale : bool, default=True
@@ -249,10 +249,10 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
     Notes
     -----
     Every fold has one singular value decomposition; for each rank and shrinkage the fits start with
-    the largest beta and go on from the neurons of the one before. Candidates are ranked without
-    certificates, which take most of the time of a fit, so their scores differ from those of
-    `GridSearchCV` over `ConvexBNClassifier` by what tol leaves open. Folds are formed from the rows
-    in their order unless ``cv`` shuffles them.
+    the largest beta and go on from the neurons of the one before, and try those of the shrinkage
+    before. Candidates are ranked without certificates, which take most of the time of a fit, so
+    their scores differ from those of `GridSearchCV` over `ConvexBNClassifier` by what tol leaves
+    open. Folds are formed from the rows in their order unless ``cv`` shuffles them.
 
     Examples
     --------

@@ -12,6 +12,8 @@ import numpy as np
 from .losses import Loss
 
 Certificate = Literal["exact", "search", "sampled"]
+# Directions H (q, m) and output weights G (m, C).
+Neurons = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +154,11 @@ class Options:
     """When a solver stops: gap <= tol * zero_loss, max_iter rounds or max_time seconds.
 
     ``seed`` draws the starts of searches, ``device`` is where to solve, ``start`` has neurons
-    (H, G) to begin with; ``gated`` asks for the gated relaxation; ``report`` is called after every
-    round. Without ``certify`` torch leaves out the thorough searches and also stops once a round
-    lowers the objective by no more than tol / 10 * zero_loss: networks of nearly the same quality,
-    for a fraction of the time, whose gap nothing vouches for.
+    (H, G) to begin with, ``beside`` others that may be of use, those of a problem nearby; ``gated``
+    asks for the gated relaxation; ``report`` is called after every round. Without ``certify`` torch
+    leaves out the thorough searches and also stops once a round lowers the objective by no more
+    than tol / 10 * zero_loss: networks of nearly the same quality, for a fraction of the time,
+    whose gap nothing vouches for.
     """
 
     tol: float
@@ -163,7 +166,8 @@ class Options:
     max_time: float = float("inf")
     seed: int = 0
     device: str | None = None
-    start: tuple[np.ndarray, np.ndarray] | None = None
+    start: Neurons | None = None
+    beside: Neurons | None = None
     gated: bool = False
     report: Callable[[Round], None] | None = None
     certify: bool = True

@@ -21,6 +21,7 @@ from skconvexbn import (
     ConvexBNRegressor,
     ConvexBNRegressorCV,
 )
+from skconvexbn.base import ConvexBNBase
 from skconvexbn.model_selection import neg_brier_score, neg_log_loss
 from skconvexbn.solvers.adaptive import solve_adaptive
 from skconvexbn.threads import one_blas_thread, one_thread
@@ -133,6 +134,30 @@ def test_one_whitening_a_fold(data, monkeypatch):
     monkeypatch.setattr(Whitening, "fit", lambda *a, **k: calls.append(1) or fit(*a, **k))
     ConvexBNRegressorCV(**SMALL, ranks=(1, 2)).fit(X, y)
     assert len(calls) == 1 + 3
+
+
+def test_fits_begin_beside_those_of_the_shrinkage_before(data, monkeypatch):
+    """Neurons of one shrinkage are directions of the other's Q: the same activations."""
+    X, y, _, _ = data
+    seen, solve = [], ConvexBNBase._solve
+
+    def recorded(self, task, beta, start=None, certify=True, beside=None):
+        fit = solve(self, task, beta, start, certify, beside)
+        seen.append((self.shrinkage, task.problem.Q, fit.start, beside, certify))
+        return fit
+
+    monkeypatch.setattr(ConvexBNBase, "_solve", recorded)
+    ConvexBNRegressorCV(
+        betas=[0.5, 0.2], shrinkages=(0.0, 1.0), cv=3, backend="torch", random_state=0
+    ).fit(X, y)
+    assert [s[0] for s in seen[:-1]] == [0.0, 0.0, 1.0, 1.0] * 3
+    assert [s[-1] for s in seen] == [False] * 12 + [True]
+    for (_, Q, start, none, _), (_, other_Q, _, beside, _) in zip(
+        (s for s in seen[:-1] if s[0] == 0), (s for s in seen[:-1] if s[0] == 1), strict=True
+    ):
+        assert none is None
+        np.testing.assert_allclose(other_Q @ beside[0], Q @ start[0], atol=1e-9)
+        np.testing.assert_array_equal(beside[1], start[1])
 
 
 def test_weights_are_repetition(data):

@@ -1,6 +1,7 @@
 """The torch backend: parts against independent routes, fits against exact ones, limits."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -167,8 +168,8 @@ def test_gradient_of_the_smoothed_descent(kind):
     V = model.tensor(-problem.loss.gradient(F.detach().numpy(), problem.Y, problem.w))
     penalty = problem.beta / 2 * (H.square().sum() + G.square().sum())
     (penalty - (V * F).sum()).backward()
-    weights = H.detach(), G.detach(), b.detach()
-    value, gradient = _value_and_gradient(model, model.Q, mu, *weights)
+    weights = torch.cat([a.detach().reshape(-1) for a in (H, G, b)])
+    value, gradient = _value_and_gradient(model, model.Q, mu, weights)
     loss = problem.loss_value(F.detach().numpy())
     assert value == pytest.approx(loss + penalty.item())
     slope_b = b.grad * model.free
@@ -182,14 +183,9 @@ def test_gradient_of_the_descent(kind):
     model = Model(problem, CPU, shrink=1 << 16)  # several blocks of rows
     C, rng = problem.n_outputs, np.random.default_rng(3)
     assert len(list(model.blocks(7))) > 1
-
-    def split(p):
-        H, G, b = (torch.as_tensor(a) for a in np.split(p, [21, 21 + 7 * C]))
-        return H.reshape(3, 7), G.reshape(7, C), b
-
     error = check_grad(
-        lambda p: _value_and_gradient(model, model.Q, 0.0, *split(p))[0],
-        lambda p: _value_and_gradient(model, model.Q, 0.0, *split(p))[1].numpy(),
+        lambda p: _value_and_gradient(model, model.Q, 0.0, torch.as_tensor(p))[0],
+        lambda p: _value_and_gradient(model, model.Q, 0.0, torch.as_tensor(p))[1].numpy(),
         rng.standard_normal(21 + 8 * C),
     )
     assert error < 1e-4
@@ -565,3 +561,32 @@ def test_without_certificates_nearly_the_same_networks(monkeypatch):
     for p, s, t in zip(problems, certified, quick, strict=True):
         assert abs(p.primal(t.H, t.G, t.b) - p.primal(s.H, s.G, s.b)) <= 1e-3 * p.zero_loss
         assert t.n_iter <= s.n_iter + 3
+
+
+def test_neurons_beside_are_weighed_first():
+    """Those of the solution leave little to do; others do no harm."""
+    problem = make_problem("squared", n=60, q=4, fit_intercept=True, seed=0)
+    options = Options(1e-4, 100, certify=False)
+
+    def value(**others):
+        solution = backend.solve(problem, None, replace(options, **others))
+        return problem.primal(solution.H, solution.G, solution.b), (solution.H, solution.G)
+
+    rng = np.random.default_rng(0)
+    start = rng.standard_normal((4, 9)), rng.standard_normal((9, 1))
+    optimum, neurons = value()
+    alone, _ = value(max_iter=1, start=start)
+    beside, _ = value(max_iter=1, start=start, beside=neurons)
+    assert alone - optimum > 1e-3 * problem.zero_loss
+    assert beside - optimum <= 0.1 * (alone - optimum)
+    assert abs(value(start=neurons, beside=start)[0] - optimum) <= 1e-4 * problem.zero_loss
+
+
+def test_without_certificates_settled_rounds_do_not_search(monkeypatch):
+    problem = make_problem("squared", n=60, q=4, fit_intercept=True, seed=0)
+    calls, search = [], Search.round
+    monkeypatch.setattr(Search, "round", lambda *a, **k: calls.append(1) or search(*a, **k))
+    monkeypatch.setattr(adaptive.Incumbent, "closed", False)
+    solution = backend.solve(problem, None, Options(1e-3, 100, certify=False))
+    assert 1 < solution.n_iter < 100
+    assert len(calls) == solution.n_iter - 1

@@ -27,7 +27,7 @@ from .incumbent import Incumbent
 from .measure import Measure, Model, best_masses
 
 # Width of the smoothed ReLU: first, factor a round, last; in units of 1 / sqrt(n).
-WIDTHS = (0.5, 0.6, 1e-5)
+WIDTHS = (0.2, 0.5, 1e-5)
 # First width after a warm start.
 WARM_WIDTH = 0.02
 # Descents are in float32 while the gap, in units of the zero model's loss, is above this.
@@ -84,7 +84,7 @@ class _Run:
         self.model, self.problem, self.options = model, model.problem, options
         self.best = Incumbent(self.problem, options, "search", str(device))
         self.search = Search(model.Q, options.seed, shrink, device)
-        self.cuts = self._best_neurons()
+        self.cuts = self._neurons(*(options.beside or (self.best.H, self.best.G)))
         self.hopping: BasinHopping | None = None
         self.mean: torch.Tensor | None = None
 
@@ -96,13 +96,16 @@ class _Run:
         certify = self.options.certify
         while True:
             before = self.best.primal
-            x = self._round(x, width / np.sqrt(len(self.problem.Y)))
+            x, F = self._move(x, width / np.sqrt(len(self.problem.Y)))
             width = max(width * factor, last)
+            small = before - self.best.primal <= SETTLED * self.best.limit
+            settled = not certify and self.best.n_iter > 0 and small
+            if not settled:
+                self._find_cuts(x, F)
             remark = f"cuts {len(self.cuts)}"
             if certify and (self.best.closed or self.best.last_round):
                 x = self._close(x)
                 remark += " (thorough search)"
-            settled = not certify and before - self.best.primal <= SETTLED * self.best.limit
             if settled or (self.best.closed and not certify):
                 self._finish(x, FINAL_WIDTHS[-2:-1])
             yield remark
@@ -162,12 +165,8 @@ class _Run:
         self.best.offer(*x.network)
         return x, F
 
-    def _round(self, x: Measure, width: float) -> Measure:
-        """Weigh neurons and cuts, move those with mass, search at the residual: the neurons then.
-
-        What is found may also refute the bound at the best dual point, which rests on a search as
-        quick as this one.
-        """
+    def _move(self, x: Measure, width: float) -> tuple[Measure, torch.Tensor]:
+        """Weigh neurons and cuts, move those with mass, and weigh them again."""
         problem, best = self.problem, self.best
         gap = min(best.primal - best.dual, problem.zero_loss)
         if len(self.cuts):
@@ -175,7 +174,15 @@ class _Run:
             x = best_masses(self.model, some, LOOSE_TOL, LOOSE_PACE * best.limit)[0].active()
         x = self._descend(x, width, PACE * max(best.limit, FRACTION * gap))
         # with the cuts again, V violates fewer constraints: a certificate needs that
-        x, F = self._weigh(x.with_columns(self.cuts) if self.options.certify else x)
+        return self._weigh(x.with_columns(self.cuts) if self.options.certify else x)
+
+    def _find_cuts(self, x: Measure, F: torch.Tensor) -> None:
+        """Search at the residual of the output F of the neurons x; what is found are the cuts.
+
+        What is found may also refute the bound at the best dual point, which rests on a search as
+        quick as this one.
+        """
+        problem, best = self.problem, self.best
         V = self.model.tensor(problem.dual_point(F.cpu().numpy()))
         certify, near = self.options.certify, NEAR * problem.beta
         found = self.search.round(
@@ -193,7 +200,6 @@ class _Run:
             self.cuts = found = self.search.distinct(found, near, MAX_POOL)
         best.raise_dual_norm(self.search.values(self.model.tensor(best.V), found).largest)
         self._offer_dual(V.cpu().numpy(), max(found.largest, near))
-        return x
 
     def _follow(self, V: torch.Tensor) -> tuple[torch.Tensor, Maxima]:
         """Running mean of V, and maxima there by chains that follow it from round to round.
@@ -230,7 +236,11 @@ class _Run:
         best.offer_dual(V + between.x * (old - V), beta)
 
     def _best_neurons(self) -> Maxima:
-        return Measure.of_weights(*map(self.model.tensor, self.best.network)).neurons
+        return self._neurons(self.best.H, self.best.G)
+
+    def _neurons(self, H: np.ndarray, G: np.ndarray) -> Maxima:
+        """Neurons (H, G) without their masses."""
+        return Measure.of_weights(*map(self.model.tensor, (H, G, self.best.b))).neurons
 
     def _close(self, x: Measure) -> Measure:
         """Search thoroughly at the best dual point; the bound is then what this search found.
