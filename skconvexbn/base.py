@@ -228,7 +228,7 @@ class ConvexBNBase(BaseEstimator):
         task: Task,
         betas: Iterable[float],
         certify: bool = True,
-        beside: Iterable[Neurons | None] | None = None,
+        beside: Sequence[Neurons | None] = (),
     ) -> Iterator[Fit]:
         """Fits at each of the betas, in the units of the data, from the neurons of the one before.
 
@@ -273,11 +273,8 @@ class ConvexBNBase(BaseEstimator):
 
     def _start(self, task: Task, earlier: np.ndarray | None) -> Neurons | None:
         """The previous fit's neurons (H, G) as directions of this problem's Q."""
-        if (
-            earlier is None
-            or not task.adaptive
-            or self._network.G.shape[1] != task.problem.n_outputs
-        ):
+        adaptive = task.backend == "torch" and task.arrangements is None
+        if earlier is None or not adaptive or self._network.G.shape[1] != task.problem.n_outputs:
             return None
         H = np.linalg.lstsq(task.problem.Q, earlier)[0]
         return H, self._network.G / task.units.output
@@ -437,18 +434,6 @@ class Task:
     backend: str
     arrangements: Arrangements | None
     seed: int
-
-    @property
-    def adaptive(self) -> bool:
-        """Whether the solver generates arrangements, and may begin with given neurons."""
-        return self.backend == "torch" and self.arrangements is None
-
-    def translate(self, neurons: Sequence[Neurons | None], other: Task) -> list[Neurons | None]:
-        """Neurons (H, G) of another rank or shrinkage as directions of this Q."""
-        if not self.adaptive:
-            return [None] * len(neurons)
-        across = np.linalg.lstsq(self.problem.Q, other.problem.Q)[0]
-        return [part and (across @ part[0], part[1]) for part in neurons]
 
     def beta_max(self, n_starts: int, n_steps: int, last_step: float) -> float:
         """Smallest beta of the zero model, in the solver's units, by a search (theory.md 4)."""

@@ -28,11 +28,10 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _num_samples
 
-from .base import ConvexBNBase, Fit, Task, Training
+from .base import ConvexBNBase, Fit, Training
 from .losses import SquaredError
 from .network import Network
 from .path import combinations, descending
-from .problem import Neurons
 from .threads import one_thread
 from .units import unit_problem
 
@@ -402,13 +401,16 @@ def _candidate_fits(
 
     An interruption ends the search, not one of them.
     """
-    before: tuple[Task, list[Neurons | None]] | None = None
+    before: list[Fit] = []
     for model in models:
-        task, neurons = model._task(training, seed), list[Neurons | None]()
-        beside = task.translate(before[1], before[0]) if before else None
+        task, fits = model._task(training, seed), list[Fit]()
+        beside = [
+            fit.start and (task.basis.translate(fit.start[0], fit.basis), fit.start[1])
+            for fit in before
+        ]
         for fit in model._solve_path(task, betas, certify=False, beside=beside):
             if fit.interrupted:
                 raise KeyboardInterrupt
-            neurons.append(fit.start)
+            fits.append(fit)
             yield model, fit
-        before = task, neurons
+        before = fits

@@ -140,6 +140,11 @@ class Basis:
         Q[:, -1] = self.bias
         return Q
 
+    def translate(self, H: np.ndarray, other: Basis) -> np.ndarray:
+        """Directions h' (q, m) with Q' h' = Q h for those of another basis of the same rank."""
+        scale = np.append(self._denominator / other._denominator, other.bias / self.bias)
+        return scale[:, None] * H
+
     def random_directions(self, n_directions: int, rng: np.random.RandomState) -> np.ndarray:
         """Directions h (q, n_directions), normally distributed.
 

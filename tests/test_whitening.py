@@ -75,6 +75,15 @@ def test_shrinkage_formula(a):
     np.testing.assert_allclose(Q[:, -1], 2.5 / np.sqrt(30))
 
 
+def test_directions_of_one_basis_in_another():
+    X, H = RNG.standard_normal((30, 5)) * [1, 2, 3, 4, 1e-6], RNG.standard_normal((4, 7))
+    whitening = Whitening.fit(X, np.ones(30), scale=False)
+    one, other = whitening.basis(3, 0.0, 1.0), whitening.basis(3, 0.5, 3.0)
+    activations = one.transform(X) @ H
+    np.testing.assert_allclose(other.transform(X) @ other.translate(H, one), activations)
+    np.testing.assert_allclose(one.translate(other.translate(H, one), other), H)
+
+
 @pytest.mark.parametrize("factor", [1e-200, 1e-20, 1e20, 1e150])
 def test_scales_of_columns_do_not_matter(factor):
     X = RNG.standard_normal((20, 3))
