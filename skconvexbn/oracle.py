@@ -25,6 +25,8 @@ N_ALTERNATIONS = 50
 MAX_CONES, GAIN = 30, 1e-9
 # Cosine of two g from which on their maxima are one.
 SAME = 1 - 1e-6
+# Norms in float32 are at least this.
+TINY = 1e-30
 # Random h, projected onto the cone, to start from there beside singular vectors.
 N_RANDOM = 12
 
@@ -218,21 +220,27 @@ def multi_start(
     """Largest ||V^T relu(Q h)|| over unit h found by ascent from the columns of starts (q, N).
 
     Steps h <- normalise(h + eta * gradient / ||gradient||) with eta from 1 to last_step (undamped
-    fixed-point steps run into cycles of two). With one output both signs climb from every start.
+    fixed-point steps run into cycles of two), in float32; the value of the best h is in float64.
+    With one output both signs climb from every start.
     """
-    H = starts / np.linalg.norm(starts, axis=0)
+    size = np.abs(V).max(initial=0.0) or 1.0
+    q, v, H = (a.astype(np.float32) for a in (Q, V / size, starts / np.linalg.norm(starts, axis=0)))
     signs = (1.0, -1.0) if V.shape[1] == 1 else (None,)
-    best = 0.0
+    best, top = 0.0, np.zeros(len(H), np.float32)
     for sign in signs:
         h = H
-        for eta in np.geomspace(1.0, last_step, n_steps):
-            Z = Q @ h
-            T = V.T @ np.maximum(Z, 0.0)  # (C, N)
+        for eta in np.geomspace(1.0, last_step, n_steps, dtype=np.float32):
+            Z = q @ h
+            T = v.T @ np.maximum(Z, 0.0)  # (C, N)
             values = T[0] * sign if sign else np.linalg.norm(T, axis=0)
-            best = max(best, float(values.max(initial=0.0)))
-            weights = V * sign if sign else V @ (T / np.maximum(values, 1e-300))
-            gradient = Q.T @ ((Z > 0) * weights)
+            if values.max(initial=0.0) > best:
+                best, top = values.max(), h[:, values.argmax()]
+            weights = v * sign if sign else v @ (T / np.maximum(values, TINY))
+            gradient = q.T @ ((Z > 0) * weights)
             norms = np.linalg.norm(gradient, axis=0)
-            h = h + eta * gradient / np.maximum(norms, 1e-300)
-            h = h / np.maximum(np.linalg.norm(h, axis=0), 1e-300)
-    return best
+            h = h + eta * gradient / np.maximum(norms, TINY)
+            h = h / np.maximum(np.linalg.norm(h, axis=0), TINY)
+    if best == 0.0:
+        return 0.0
+    top = top / np.linalg.norm(top.astype(np.float64))
+    return float(np.linalg.norm(V.T @ np.maximum(Q @ top, 0.0)))
