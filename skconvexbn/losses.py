@@ -33,7 +33,12 @@ class Loss(ABC):
         self, F: np.ndarray, Y: np.ndarray, w: np.ndarray
     ) -> tuple[float, np.ndarray]:
         """Loss and its gradient in F, shape (n, C)."""
-        return self.value(F, Y, w), self.gradient(F, Y, w)
+        rows, mean = self.rows_and_mean(F, Y)
+        return float(w @ rows), w[:, None] * (mean - Y)
+
+    def rows_and_mean(self, F: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Loss of each row and mu(F), which may share their work."""
+        return self.rows(F, Y), self.mean(F)
 
     @abstractmethod
     def mean(self, F: np.ndarray) -> np.ndarray:
@@ -152,19 +157,14 @@ class MultinomialLogLoss(Loss):
     """sum_i w_i (log sum_c exp f_ic - <y_i, f_i>) for y_i in the probability simplex."""
 
     def rows(self, F: np.ndarray, Y: np.ndarray) -> np.ndarray:
-        shifted, _, total = _exponentials(F)
-        return np.log(total) - np.einsum("nc,nc->n", Y, shifted)
+        return self.rows_and_mean(F, Y)[0]
 
     def mean(self, F: np.ndarray) -> np.ndarray:
-        _, exp, total = _exponentials(F)
-        return exp / total[:, None]
+        return _softmax(F)[0]
 
-    def value_and_gradient(
-        self, F: np.ndarray, Y: np.ndarray, w: np.ndarray
-    ) -> tuple[float, np.ndarray]:
-        shifted, exp, total = _exponentials(F)
-        value = w @ (np.log(total) - np.einsum("nc,nc->n", Y, shifted))
-        return float(value), w[:, None] * (exp / total[:, None] - Y)
+    def rows_and_mean(self, F: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        P, shifted, total = _softmax(F)
+        return np.log(total) - np.einsum("nc,nc->n", Y, shifted), P
 
     def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
         P = self.mean(F)
@@ -191,11 +191,12 @@ class MultinomialLogLoss(Loss):
         return w @ cp.log_sum_exp(F, axis=1) - cp.sum(cp.multiply(w[:, None] * Y, F))
 
 
-def _exponentials(F: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Logits (n, C) less their largest, exp of that, and its sums over the classes.
+def _softmax(F: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities (n, C) of logits F, F less its largest in each row, sums (n,) of exp of that.
 
     numpy's reductions along a short last axis would take most of the time of a loss.
     """
     shifted = F - np.ascontiguousarray(F.T).max(axis=0)[:, None]
     exp = np.exp(shifted)
-    return shifted, exp, exp @ np.ones(F.shape[1], F.dtype)
+    total = exp @ np.ones(F.shape[1], F.dtype)
+    return exp / total[:, None], shifted, total
