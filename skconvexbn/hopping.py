@@ -23,6 +23,9 @@ N_CHAINS = 300
 SHARE_NEAR = 0.5
 # Temperature of the Metropolis rule (the mean decrease that a chain accepts), relative to beta.
 TEMPERATURE = 0.1
+# Share of the climbs, the highest on their way, that are finished: all where they are wanted as
+# cuts.
+KEPT = 0.33
 # Maxima polished, times the signs: after the first climb, and later, once in so many generations.
 N_FIRST, N_LATER, POLISH_EVERY = 30, 15, 6
 # Cosine from which on a maximum is the same as one that was polished.
@@ -70,6 +73,7 @@ class BasinHopping:
     ) -> None:
         self._search, self._V, self._beta = search, V, beta
         self._signs, self._polishing = n_signs(V), polishing
+        self._kept = KEPT if polishing else 1.0
         self.chains = self._begin(n_chains * self._signs, around, earlier)
         self._new = [self.chains]
         self.largest = self.chains.largest
@@ -89,7 +93,8 @@ class BasinHopping:
         H = now.H.cpu().numpy()
         noise = search.log_uniform(0.03, 0.8, len(now))
         starts = H + noise * search.noise(H.shape)
-        new = search.climb(self._V, starts, now.G.cpu().numpy(), np.clip(noise, 0.03, 0.5))
+        G, size = now.G.cpu().numpy(), np.clip(noise, 0.03, 0.5)
+        new = search.climb(self._V, starts, G, size, self._kept)
         self._new.append(new)
         self.largest = max(self.largest, new.largest)
         slack = search.exponential(TEMPERATURE * self._beta, len(now))
@@ -113,7 +118,7 @@ class BasinHopping:
             starts[:, :k] = around.H.cpu().numpy()[:, some] + noise * search.noise((len(starts), k))
             G[:k] = around.G.cpu().numpy()[some]
             size[:k] = np.clip(noise, 0.03, 0.3)
-        begun = search.climb(self._V, starts, G, size)
+        begun = search.climb(self._V, starts, G, size, self._kept)
         if earlier is None:
             return begun
         there = search.values(self._V, earlier.chains)

@@ -184,19 +184,22 @@ class Search:
         """Indices below k in random order, all once before any comes again."""
         return np.resize(self._rng.permutation(k), n)
 
-    def climb(self, V: Tensor, starts: np.ndarray, G: np.ndarray, size: np.ndarray) -> Maxima:
+    def climb(
+        self, V: Tensor, starts: np.ndarray, G: np.ndarray, size: np.ndarray, kept: float = 1.0
+    ) -> Maxima:
         """Climb from the columns of starts, first steps given; values and g in float64.
 
-        With one output climbs keep their sign G (N, 1); with several g is free. With many rows,
-        climb on a sample of them; the best then climb on all.
+        With one output climbs keep their sign G (N, 1); with several g is free. A share of them is
+        kept to the end, the highest on their way. With many rows, climb on a sample of them; the
+        best then climb on all.
         """
         signs = torch.as_tensor(G).to(self.Q)
         steps = N_STEPS
         if V.shape[1] == 1:
             steps = min(N_SIGNED + self.Q.shape[1] // 3, MAX_SIGNED)
         if self._sample is None:
-            return self._ascend(V, starts, signs, size, steps)
-        maxima = self._ascend(V, starts, signs, size, steps, self._sample)
+            return self._ascend(V, starts, signs, size, steps, kept)
+        maxima = self._ascend(V, starts, signs, size, steps, kept, self._sample)
         n_best = max(N_REFINED, len(maxima) // REFINED)
         best = torch.argsort(maxima.values, descending=True, stable=True)[:n_best]
         starts, size = maxima.H[:, best].cpu().numpy(), np.full(len(best), 0.05)
@@ -215,6 +218,7 @@ class Search:
         G: Tensor,
         size: np.ndarray,
         steps: int,
+        kept: float = 1.0,
         rows: Tensor | None = None,
     ) -> Maxima:
         """Where ascents on some rows end, with their values on all."""
@@ -223,7 +227,7 @@ class Search:
             torch.as_tensor(a).to(Q.dtype).to(Q.device) for a in (starts, size, v, G[:, 0])
         )
         signs = signs if V.shape[1] == 1 else torch.ones_like(eta)
-        ends = ascend(Q, v, H, signs, eta, steps, max(16, self._block_entries // len(Q)))
+        ends = ascend(Q, v, H, signs, eta, steps, max(16, self._block_entries // len(Q)), kept)
         H = normalise(ends.to(self.Q.device).to(self.Q.dtype))
         return self.values(V, Maxima(H, G, G[:, 0]))
 

@@ -70,7 +70,8 @@ def test_an_interruption_ends_the_search(monkeypatch):
 
 def test_regressor_equals_grid_search(data):
     X, y, _, _ = data
-    grid = {"beta": [4.0, 2.0, 1.0], "rank": [2, None], "shrinkage": [0.0, 0.5]}
+    # the best is ahead of all others by more than the tolerance of scores
+    grid = {"beta": [4.0, 2.0, 1.0], "rank": [2, None], "shrinkage": [0.0, 1.0]}
     names = {f"{name}s": values for name, values in grid.items()}
     ours = ConvexBNRegressorCV(**names, bias_scale=1.0, cv=3, random_state=0, tol=1e-4).fit(X, y)
     theirs = GridSearchCV(

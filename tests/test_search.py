@@ -113,6 +113,23 @@ def test_coarse_steps_climb_as_high(n_outputs, monkeypatch):
     assert ends[0].mean() > 1.4 * search.values(V, found_at(starts, G)).values.mean()
 
 
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_the_highest_climbs_are_finished_and_the_others_cut_short(n_outputs):
+    rng = np.random.default_rng(8)
+    Q = torch.as_tensor(basis(rng, 400, 20))
+    V = torch.as_tensor(rng.standard_normal((400, n_outputs)))
+    search = Search(Q, 0)
+    starts, G = search.random(600, n_outputs)
+    whole, some = (search.climb(V, starts, G, np.ones(600), kept) for kept in (1.0, 0.33))
+    same = (whole.H * some.H).sum(dim=0) > 1 - 1e-6
+    assert 198 <= same.sum() < 220
+    assert some.largest == pytest.approx(whole.largest, rel=1e-6)
+    assert whole.values[same].mean() > whole.values[~same].mean()
+    lost = 1 - some.values / whole.values
+    assert -1e-3 < lost.min() < lost.max() < 0.2
+    assert 1e-3 < lost[~same].median() < 0.05
+
+
 def found_at(starts, G):
     """Directions that did not climb, of both signs."""
     H = normalise(torch.as_tensor(starts))
