@@ -27,7 +27,7 @@ MAX_NEARBY = 200
 # Random starts a round, for each sign.
 N_RANDOM = 300
 # Maxima above this fraction of beta start the next round; this many at most.
-NEAR, MAX_POOL = 0.97, 300
+NEAR, MAX_POOL = 0.97, 200
 # Maxima polished at most, times the signs; fewer where n q^2 is large, two at least.
 N_POLISHED, POLISHING = 60, 120_000_000
 # With more rows, starts climb on half as many, and the best on all: one in so many, no fewer than,
