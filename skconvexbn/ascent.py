@@ -87,7 +87,7 @@ def _step_sizes(eta: Tensor, steps: int) -> Tensor:
 
 
 def _climb(slope: Slope, H: Tensor, sign: Tensor, etas: Tensor) -> tuple[Tensor, Tensor]:
-    """Points after the steps h <- normalise(h + eta sign G / |G|), values before the last."""
+    """Points after the steps h <- normalise(h + eta sign G / |G|); their values before the last."""
     before, G = H, H
     for eta in etas:
         before, G = H, slope(H)
@@ -102,12 +102,11 @@ def _finish(coarse: Slope, fine: Slope, H: Tensor, sign: Tensor, etas: Tensor) -
     """
     H, _ = _climb(coarse, H, sign, etas[:-N_FINE])
     best, best_value = H, torch.full_like(sign, -torch.inf)
-    for eta in (*etas[-N_FINE:], etas[-1]):
-        G = fine(H)
-        value = (G * H).sum(dim=0) * sign
+    for eta in (*etas[-N_FINE:], etas[-1]):  # the last is for the value of the point before it
+        after, value = _climb(fine, H, sign, eta[None])
         better = value > best_value
         best, best_value = torch.where(better, H, best), torch.where(better, value, best_value)
-        H = normalise(H + eta * sign * normalise(G))
+        H = after
     return best
 
 
