@@ -44,10 +44,10 @@ MAX_FOUND, MAX_CUTS, APART = 5_000, 1_000, 0.9
 # this fraction of the gap: between searches, and without certificates always.
 PACE, FRACTION = 0.03, 0.03
 # Widths of the descents that finish a network: kinks settle better when they are smoothed again.
-# With certificates tol itself is the fraction of the gap allowed that ends them. The last, which
-# gains 1e-5 of the loss, comes after the thorough search; fewer after few rounds, and without
-# certificates the second alone.
-FINAL_WIDTHS = (1e-2, 1e-3, 1e-4)
+# With certificates (FINISHED tol)^2 is the fraction of the gap allowed that ends them. The last,
+# which gains 1e-5 of the loss, comes after the thorough search, and all once more at tol <= FINE;
+# fewer after few rounds, and without certificates the second alone.
+FINAL_WIDTHS, FINISHED, FINE = (1e-2, 1e-3, 1e-4), 10, 1e-3
 # Generations of thorough searches: at least, at most, and sqrt(CROWDED / gap allowed) for each
 # active neuron (their number tells how crowded the maxima are). They last PATIENCE times as long as
 # it took until the gap last rose by this fraction of what is allowed.
@@ -139,11 +139,11 @@ class _Run:
 
     def _finish(self, x: Measure, widths: tuple[float, ...]) -> Measure:
         """Descents without searches: cheap, and the objective is then at a local minimum too."""
-        enough = (self.options.tol if self.options.certify else PACE) * self.best.limit
+        share = (FINISHED * self.options.tol) ** 2 if self.options.certify else PACE
         for width in widths:
             if self.best.seconds > self.options.max_time:
                 break
-            x = self._descend(x, width / np.sqrt(len(self.problem.Y)), enough)
+            x = self._descend(x, width / np.sqrt(len(self.problem.Y)), share * self.best.limit)
             x, _ = self._weigh(x.with_columns(self.cuts))
         # By weak duality no neuron with mass may violate the constraint where the bound was taken.
         V = self.model.tensor(self.best.V)
@@ -261,7 +261,8 @@ class _Run:
         allowed = max(self.options.tol, best.gap, RESOLUTION)
         length = len(neurons) * (CROWDED / allowed) ** 0.5
         early = FINAL_WIDTHS[-1 - best.n_iter : -1]
-        for generations, widths in ((SHORTEST, early), (length, FINAL_WIDTHS[-1:])):
+        late = FINAL_WIDTHS if self.options.tol <= FINE else FINAL_WIDTHS[-1:]
+        for generations, widths in ((SHORTEST, early), (length, late)):
             self._hop(hopping, generations)
             self.cuts = self.search.distinct(join(hopping.maxima(), self.cuts), 0.0, 2 * MAX_POOL)
             if best.closed:
