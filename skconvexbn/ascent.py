@@ -49,7 +49,7 @@ def ascend(
     eta: Tensor,
     steps: int,
     block: int,
-    kept: float = 1.0,
+    kept: float,
 ) -> Tensor:
     """Directions (q, N) that climb from the columns of H, so many at once.
 
