@@ -135,7 +135,8 @@ class BinaryLogLoss(Loss):
     """sum_i w_i (log(1 + exp f_i) - y_i f_i) for one logit f and y in [0, 1]."""
 
     def rows(self, F: np.ndarray, Y: np.ndarray) -> np.ndarray:
-        return (Y * np.logaddexp(0.0, -F) + (1.0 - Y) * np.logaddexp(0.0, F))[:, 0]
+        # the second part is 0 exactly where F is large and right; np.logaddexp takes twice as long
+        return (np.log1p(np.exp(-np.abs(F))) + (np.maximum(F, 0.0) - Y * F))[:, 0]
 
     def mean(self, F: np.ndarray) -> np.ndarray:
         return expit(F)

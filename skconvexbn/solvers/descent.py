@@ -14,7 +14,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from scipy.linalg.lapack import dtrtrs
 from torch import Tensor
 
 from .measure import Measure, Model
@@ -83,25 +82,23 @@ def _lbfgs(
 ) -> Tensor:
     """L-BFGS with backtracking; vectors stay on their device (and away from BLAS threads)."""
     value, gradient = value_and_gradient(p)
-    memory, values = _Pairs(p), [value]
+    pairs, values = _Pairs(p), [value]
+    length = min(1.0, 0.1 * float(p.norm()) / max(float(gradient.norm()), 1e-300))
     for _ in range(n_steps):
-        direction = -memory.inverse_hessian(gradient)
+        direction = pairs.inverse_hessian(gradient).neg_()
         slope = float(direction @ gradient)
         if not slope < 0:
             break
-        length = 1.0 if memory else min(1.0, 0.1 * float(p.norm()) / float(gradient.norm()))
         for _ in range(20):
-            trial = p + length * direction
+            trial = torch.add(p, direction, alpha=length)
             trial_value, trial_gradient = value_and_gradient(trial)
             if trial_value <= value + 1e-4 * length * slope:
                 break
             length *= 0.4
         else:  # a kink, or the resolution of float64
             break
-        s, y = trial - p, trial_gradient - gradient
-        if float(s @ y) > 1e-10 * float((s @ s) * (y @ y)) ** 0.5:
-            memory.append(s, y)
-        p, value, gradient = trial, trial_value, trial_gradient
+        pairs.append(trial - p, trial_gradient - gradient)
+        p, value, gradient, length = trial, trial_value, trial_gradient, 1.0
         values.append(value)
         if len(values) > PATIENCE and values[-1 - PATIENCE] - value < enough:
             break
@@ -112,40 +109,39 @@ class _Pairs:
     """The last steps s and gradient changes y, and the approximate inverse Hessian they imply.
 
     Two products with all of them in place of a recursion over one after the other (Byrd, Nocedal
-    and Schnabel 1994, theorem 2.2).
+    and Schnabel 1994, theorem 2.2), R^-1 updated as pairs come and go.
     """
 
     def __init__(self, p: Tensor) -> None:
         self._pairs = p.new_zeros(2 * MEMORY, len(p))  # S^T, then Y^T
-        self._SY, self._YY = np.zeros((2, MEMORY, MEMORY))
-        self._order: list[int] = []  # of the rows, oldest first
-
-    def __len__(self) -> int:
-        return len(self._order)
+        self._R_inverse, self._YY = np.zeros((2, MEMORY, MEMORY))
+        self._D = np.zeros(MEMORY)  # s^T y
+        self._scale, self._n_appended = 1.0, 0
 
     def append(self, s: Tensor, y: Tensor) -> None:
-        """Add a pair in place of the oldest."""
-        new = len(self) if len(self) < MEMORY else self._order.pop(0)
-        self._order.append(new)
+        """Add a pair in place of the oldest, unless it shows no curvature."""
+        new = self._n_appended % MEMORY
+        curvature, yy = float(s @ y), float(y @ y)
+        if curvature <= 1e-10 * (float(s @ s) * yy) ** 0.5:
+            return
         self._pairs[new], self._pairs[MEMORY + new] = s, y
-        self._SY[:, new], self._YY[:, new] = self._products(y)
-        self._YY[new] = self._YY[:, new]
+        Sy, self._YY[new] = self._products(y)
+        self._YY[:, new] = self._YY[new]
+        R_inverse = self._R_inverse  # upper triangular from the oldest pair to the newest
+        R_inverse[new] = R_inverse[:, new] = 0.0
+        R_inverse[:, new] = R_inverse @ Sy / -curvature
+        R_inverse[new, new] = 1 / curvature
+        self._D[new], self._scale = curvature, curvature / yy
+        self._n_appended += 1
 
     def inverse_hessian(self, gradient: Tensor) -> Tensor:
         """The approximate inverse Hessian times the gradient."""
-        if not self._order:
-            return gradient.clone()
-        order = np.array(self._order)
-        square = np.ix_(order, order)
-        R, YY = self._SY[square], self._YY[square]  # of R the upper triangle counts
-        Sg, Yg = self._products(gradient)[:, order]
-        scale = R[-1, -1] / YY[-1, -1]
-        p = dtrtrs(R, Sg)[0]
-        coefs = np.zeros((2, MEMORY))
-        coefs[0, order] = dtrtrs(R, R.diagonal() * p + scale * (YY @ p - Yg), trans=1)[0]
-        coefs[1, order] = -scale * p
-        return scale * gradient + torch.as_tensor(coefs.ravel()).to(gradient) @ self._pairs
+        Sg, Yg = self._products(gradient)
+        p = self._R_inverse @ Sg
+        coefs = (self._D * p + self._scale * (self._YY @ p - Yg)) @ self._R_inverse
+        both = torch.as_tensor(np.concatenate([coefs, -self._scale * p])).to(gradient)
+        return torch.addmv(gradient, self._pairs.T, both, beta=self._scale)
 
     def _products(self, v: Tensor) -> np.ndarray:
         """S^T v and Y^T v, shape (2, MEMORY)."""
-        return (self._pairs @ v).to(torch.float64).cpu().numpy().reshape(2, MEMORY)
+        return (self._pairs @ v).cpu().numpy().astype(np.float64).reshape(2, MEMORY)
