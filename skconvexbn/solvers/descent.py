@@ -83,7 +83,7 @@ def _lbfgs(
     """L-BFGS with backtracking; vectors stay on their device (and away from BLAS threads)."""
     value, gradient = value_and_gradient(p)
     pairs, values = _Pairs(p), [value]
-    length = min(1.0, 0.1 * float(p.norm()) / max(float(gradient.norm()), 1e-300))
+    length = 2 / float(p @ p)  # the first: the largest curvature is about the mass of the neurons
     for _ in range(n_steps):
         direction = pairs.inverse_hessian(gradient).neg_()
         slope = float(direction @ gradient)
@@ -94,7 +94,8 @@ def _lbfgs(
             trial_value, trial_gradient = value_and_gradient(trial)
             if trial_value <= value + 1e-4 * length * slope:
                 break
-            length *= 0.4
+            # to where a parabola through both is least: up to half way
+            length *= max(0.01, -length * slope / (2 * (trial_value - value - length * slope)))
         else:  # a kink, or the resolution of float64
             break
         pairs.append(trial - p, trial_gradient - gradient)
