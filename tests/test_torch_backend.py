@@ -132,6 +132,15 @@ def test_inverse_hessian_is_that_of_the_bfgs_updates(n_pairs):
     np.testing.assert_allclose(found, expected @ v, rtol=1e-7, atol=1e-9)
 
 
+def test_pairs_without_curvature_are_left_out():
+    s, v = torch.arange(1.0, 7.0), torch.ones(6)
+    pairs = descent._Pairs(s)
+    pairs.append(s, 2 * s)
+    before = pairs.inverse_hessian(v)
+    pairs.append(v, -v)
+    torch.testing.assert_close(pairs.inverse_hessian(v), before)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("massless", [0, 25])  # pairs that enter only if they violate
@@ -202,6 +211,35 @@ def test_descent_lowers_the_objective(dtype):
     y = descend(model, x, 1e-3, 100, dtype=dtype)
     assert y.H.dtype == torch.float64
     assert model.objective(model.output(y), y) < 0.5 * model.objective(model.output(x), x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_descents_spend_their_evaluations_on_steps(monkeypatch, kind):
+    """Also near a minimum, where the gradient does not tell how long the first may be."""
+    problem = make_problem(kind, n=200)
+    model, rng, n_evaluations, n_steps = Model(problem, CPU), np.random.default_rng(5), 0, 0
+
+    def evaluated(*args):
+        nonlocal n_evaluations
+        n_evaluations += 1
+        return _value_and_gradient(*args)
+
+    class Pairs(descent._Pairs):
+        def append(self, s, y):
+            nonlocal n_steps
+            n_steps += 1
+            super().append(s, y)
+
+    t, C = model.tensor, problem.n_outputs
+    x = Measure.of_weights(
+        *(t(rng.standard_normal(shape)) for shape in ((3, 10), (10, C))), t(np.zeros(C))
+    )
+    x = descend(model, x, 1e-2, 40)
+    monkeypatch.setattr(descent, "_value_and_gradient", evaluated)
+    monkeypatch.setattr(descent, "_Pairs", Pairs)
+    descend(model, x, 1e-3, 15)
+    assert n_steps == 15
+    assert n_evaluations <= 1.2 * n_steps + 1
 
 
 @pytest.mark.parametrize("kind", ["squared", "binary"])
