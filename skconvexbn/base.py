@@ -7,7 +7,6 @@ import time
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -22,25 +21,18 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from .arrangements import Arrangements, enumerate_all, sample
 from .data import DistinctRows
 from .export import to_torch
-from .losses import Loss, SquaredError
+from .losses import Loss
 from .network import Network, simplify
-from .oracle import multi_start
-from .problem import Certificate, Neurons, Options, Problem
+from .problem import Neurons, Options, Problem
 from .progress import progress
 from .solvers import BACKENDS, choose_backend, get_solver
-from .units import Units, unit_problem
+from .task import Fit, Task, Training
+from .units import unit_problem
 from .whitening import Basis, Whitening
 
 if TYPE_CHECKING:
     import torch
 
-# Starts, steps and last step of the oracle behind beta="auto", which needs no more.
-ORACLE = 60, 30, 0.01
-# Largest beta="auto" as a share of beta_max, for squared error and log loss: few rows, or few of
-# one class, else leave no neurons. A tenth for log loss would follow classes of next to no weight.
-MAX_SHARES = 0.1, 0.2
-# beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
-BETA_LIMIT = 1e-7
 # Gaps below this fraction of the zero model's loss are rounding.
 ROUNDING = 1e-9
 
@@ -145,7 +137,7 @@ class ConvexBNBase(BaseEstimator):
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         earlier = self._earlier_activations(training.rows.X)
         task = self._task(training, seed, earlier)
-        beta = self._resolve_beta(task, self.beta)
+        beta = task.resolve_beta(self.beta)
         if self.verbose:
             shown = task.units.beta * beta
             print(f"[{type(self).__name__}] backend {task.backend}, beta {shown:.6g}")
@@ -237,32 +229,11 @@ class ConvexBNBase(BaseEstimator):
         """
         start = None
         for beta, others in zip(betas, beside or repeat(None), strict=False):
-            beta = self._resolve_beta(task, beta)
-            fit = self._solve(task, beta, start or others, certify, others)
+            fit = self._solve(task, task.resolve_beta(beta), start or others, certify, others)
             start = fit.start
             yield fit
             if fit.interrupted:
                 return
-
-    def _resolve_beta(self, task: Task, beta: float | str) -> float:
-        """Beta in the solver's units: as given, by the rule for "auto", or the limit for 0.
-
-        The rule is 0.7 var(Y) sqrt(q) / beta_max for squared error and 0.07 q / beta_max for log
-        loss, at most shares of beta_max, the smallest beta of the zero model (theory.md 4).
-        """
-        problem, units = task.problem, task.units
-        squared = isinstance(problem.loss, SquaredError)
-        interpolates = task.backend == "closed_form" and squared and problem.n_outputs == 1
-        if not isinstance(beta, str) and (beta > 0 or interpolates):
-            return float(beta) / units.beta
-        beta_max = task.beta_max(*ORACLE)
-        if beta_max == 0:
-            return 1.0
-        if beta == 0:
-            return BETA_LIMIT * beta_max
-        q, variance = problem.Q.shape[1], 2 * problem.zero_loss / problem.w.sum()
-        rule = 0.7 * variance * np.sqrt(q) if squared else 0.07 * q
-        return min(rule / (beta_max * units.weight), MAX_SHARES[not squared] * beta_max)
 
     def _earlier_activations(self, X: np.ndarray) -> np.ndarray | None:
         """Pre-activations (n, m) of the previous fit's neurons, for a warm start."""
@@ -413,65 +384,3 @@ class ConvexBNBase(BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         return self._network.output(X)
-
-
-@dataclass(frozen=True, eq=False)
-class Training:
-    """What all fits to some rows share, whatever their rank, shrinkage and beta."""
-
-    rows: DistinctRows
-    whitening: Whitening
-    loss: Loss
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What all fits at one rank and shrinkage share: the problem at beta = 0 and its solver."""
-
-    basis: Basis
-    problem: Problem
-    units: Units
-    backend: str
-    arrangements: Arrangements | None
-    seed: int
-
-    def beta_max(self, n_starts: int, n_steps: int, last_step: float) -> float:
-        """Smallest beta of the zero model, in the solver's units, by a search (theory.md 4)."""
-        starts = self.basis.random_directions(n_starts, np.random.RandomState(self.seed))
-        V = self.problem.dual_point(np.zeros_like(self.problem.Y))
-        return multi_start(self.problem.Q, V, starts, n_steps, last_step)
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """A network with its certificate, in the units of the data.
-
-    ``start`` has its neurons (H, G) in those of the solver, if there are any: another fit of the
-    task may start there.
-    """
-
-    network: Network
-    basis: Basis
-    start: Neurons | None
-    beta: float
-    objective: float
-    gap: float
-    zero_loss: float
-    certificate: Certificate
-    converged: bool
-    interrupted: bool
-    n_iter: int
-    backend: str
-    device: str
-    history: np.ndarray
-
-    @property
-    def n_neurons(self) -> int:
-        """Number of neurons."""
-        return len(self.network.c)
-
-    @property
-    def loss(self) -> float:
-        """The objective without its penalty (the neurons have ||h|| = 1)."""
-        penalty = float(np.linalg.norm(self.network.G, axis=1).sum())
-        return self.objective - self.beta * penalty

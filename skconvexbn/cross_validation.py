@@ -28,10 +28,11 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _num_samples
 
-from .base import ConvexBNBase, Fit, Training
+from .base import ConvexBNBase
 from .losses import SquaredError
 from .network import Network
 from .path import combinations, descending
+from .task import Fit, Training
 from .threads import one_thread
 from .units import unit_problem
 
@@ -205,7 +206,7 @@ class CrossValidated(ConvexBNBase):
                 )
             paths = dict(zip(used, fits, strict=True))
             start = deepcopy(paths[i][j].start)  # arrays that ray returns are read-only
-        best = models[i]._solve(task, model._resolve_beta(task, betas[j]), start)
+        best = models[i]._solve(task, task.resolve_beta(betas[j]), start)
         self._set_fit(best)
         if self.average:
             paths[i][j] = best

@@ -14,9 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from .base import ConvexBNBase, Fit, Task
+from .base import ConvexBNBase
 from .classifier import ConvexBNClassifier
 from .regressor import ConvexBNRegressor
+from .task import Fit, Task
 
 ESTIMATORS = {"squared_error": ConvexBNRegressor, "log_loss": ConvexBNClassifier}
 # Starts, steps and last step of the oracle behind beta_max: the path starts at it.
