@@ -57,7 +57,9 @@ def point(n, q, C):
         return solutions[-1]
 
     backend.solve = recorded
-    model = ConvexBNRegressor(backend="torch", device="cpu", beta=0.3, tol=0, max_iter=3)
+    model = ConvexBNRegressor(
+        backend="torch", device="cpu", beta=0.3, tol=0, max_iter=3, random_state=0
+    )
     model.fit(*data(200, q, C))  # code, thread pools
     X, y = data(n, q, C)
     before, start = peak(), time.perf_counter()
