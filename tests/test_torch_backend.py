@@ -132,12 +132,13 @@ def test_inverse_hessian_is_that_of_the_bfgs_updates(n_pairs):
     np.testing.assert_allclose(found, expected @ v, rtol=1e-7, atol=1e-9)
 
 
-def test_pairs_without_curvature_are_left_out():
+@pytest.mark.parametrize("size", [1.0, 6e-23])  # whose square is a subnormal number
+def test_pairs_without_curvature_are_left_out(size):
     s, v = torch.arange(1.0, 7.0), torch.ones(6)
     pairs = descent._Pairs(s)
     pairs.append(s, 2 * s)
     before = pairs.inverse_hessian(v)
-    pairs.append(v, -v)
+    pairs.append(size * v, (-1 if size == 1 else 0.3) * size * v)
     torch.testing.assert_close(pairs.inverse_hessian(v), before)
 
 
@@ -211,6 +212,18 @@ def test_descent_lowers_the_objective(dtype):
     y = descend(model, x, 1e-3, 100, dtype=dtype)
     assert y.H.dtype == torch.float64
     assert model.objective(model.output(y), y) < 0.5 * model.objective(model.output(x), x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_descents_of_neurons_that_vanish(kind):
+    """In float32 the squares of their weights underflow."""
+    problem = make_problem(kind).with_beta(1e4)
+    model, rng = Model(problem, CPU), np.random.default_rng(6)
+    t, C = model.tensor, problem.n_outputs
+    H, G = (t(1e-23 * rng.standard_normal(shape)) for shape in ((3, 10), (10, C)))
+    x = descend(model, Measure.of_weights(H, G, t(np.zeros(C))), 1e-3, 50, dtype=torch.float32)
+    assert all(bool(torch.isfinite(a).all()) for a in (x.H, x.G, x.c, x.b))
+    assert x.c.sum() < 1e-20
 
 
 @pytest.mark.parametrize("kind", KINDS)

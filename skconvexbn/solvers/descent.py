@@ -22,6 +22,8 @@ from .measure import Measure, Model
 MEMORY = 20
 # Steps in which the objective must fall enough.
 PATIENCE = 7
+# Squares below this lose their digits in float32: they belong to neurons that vanish.
+UNDERFLOW = 1e-30
 # Neurons of less than this fraction of the largest mass are dropped.
 NEGLIGIBLE = 1e-6
 
@@ -83,7 +85,8 @@ def _lbfgs(
     """L-BFGS with backtracking; vectors stay on their device (and away from BLAS threads)."""
     value, gradient = value_and_gradient(p)
     pairs, values = _Pairs(p), [value]
-    length = 2 / float(p @ p)  # the first: the largest curvature is about the mass of the neurons
+    # the first: the largest curvature is about the mass of the neurons
+    length = 2 / max(float(p @ p), 2.0)
     for _ in range(n_steps):
         direction = pairs.inverse_hessian(gradient).neg_()
         slope = float(direction @ gradient)
@@ -123,7 +126,7 @@ class _Pairs:
         """Add a pair in place of the oldest, unless it shows no curvature."""
         new = self._n_appended % MEMORY
         curvature, yy = float(s @ y), float(y @ y)
-        if curvature <= 1e-10 * (float(s @ s) * yy) ** 0.5:
+        if curvature <= 1e-10 * (float(s @ s) * yy) ** 0.5 or yy < UNDERFLOW:
             return
         self._pairs[new], self._pairs[MEMORY + new] = s, y
         Sy, self._YY[new] = self._products(y)
