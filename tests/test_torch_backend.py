@@ -139,6 +139,7 @@ def test_pairs_without_curvature_are_left_out(size):
     pairs.append(s, 2 * s)
     before = pairs.inverse_hessian(v)
     pairs.append(size * v, (-1 if size == 1 else 0.3) * size * v)
+    pairs.append(v, float("nan") * v)
     torch.testing.assert_close(pairs.inverse_hessian(v), before)
 
 

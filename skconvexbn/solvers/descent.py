@@ -126,7 +126,7 @@ class _Pairs:
         """Add a pair in place of the oldest, unless it shows no curvature."""
         new = self._n_appended % MEMORY
         curvature, yy = float(s @ y), float(y @ y)
-        if curvature <= 1e-10 * (float(s @ s) * yy) ** 0.5 or yy < UNDERFLOW:
+        if not (curvature > 1e-10 * (float(s @ s) * yy) ** 0.5 and yy > UNDERFLOW):
             return
         self._pairs[new], self._pairs[MEMORY + new] = s, y
         Sy, self._YY[new] = self._products(y)
