@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -161,20 +162,21 @@ def climb_cones(Q: np.ndarray, V: np.ndarray, h: np.ndarray) -> np.ndarray:
     Every step is the maximum inside a cone for fixed g. Rows that bound it, with multipliers that
     their kinks do not bear (lambda_i > -v_i where v = V g), then change sides.
     """
-    mask, stalled = Q @ h >= 0, False
+    Z, stalled = Q @ h, False
+    mask, T = Z >= 0, V.T @ np.maximum(Z, 0.0)
     for _ in range(MAX_CONES):
-        T = V.T @ np.maximum(Q @ h, 0.0)
-        value = float(np.linalg.norm(T))
+        value = math.sqrt(T @ T)
         v = V @ (T / max(value, 1e-300))
         try:
-            x, bounding, multipliers = _maximum_in_cone(Q, v, mask, h)
+            x, Z_x, bounding, multipliers = _maximum_in_cone(Q, v, mask, Z)
         except RuntimeError:  # nnls: cycling on a degenerate cone
             break
-        better = np.linalg.norm(V.T @ np.maximum(Q @ x, 0.0)) > value * (1 + GAIN)
+        T_x = V.T @ np.maximum(Z_x, 0.0)
+        better = math.sqrt(T_x @ T_x) > value * (1 + GAIN)
         changes = bounding[multipliers > -v[bounding]]
         if better:
             kept = mask[bounding]
-            h, mask = x, Q @ x >= 0
+            h, Z, T, mask = x, Z_x, T_x, Z_x >= 0
             mask[bounding] = kept
         if not better and (stalled or not len(changes)):
             break
@@ -184,29 +186,30 @@ def climb_cones(Q: np.ndarray, V: np.ndarray, h: np.ndarray) -> np.ndarray:
 
 
 def _maximum_in_cone(
-    Q: np.ndarray, v: np.ndarray, mask: np.ndarray, h: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unit x that maximises v^T D Q x in the cone of D = diag(mask), what bounds it, multipliers.
+    Q: np.ndarray, v: np.ndarray, mask: np.ndarray, Z: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Unit x that maximises v^T D Q x in the cone of D = diag(mask), Q x, what bounds x, multipliers.
 
-    The rows are those nearest to their kinks at h, and others only where x would cross them and
-    have a value no larger than that of h.
+    The rows are those nearest to their kinks at Z = Q h, and others only where x would cross them
+    and have a value no larger than that of h.
     """
     inside, a = np.where(mask, 1.0, -1.0), Q.T @ (mask * v)
-    Z = Q @ h
-    value, near = float(v @ np.maximum(Z, 0.0)), min(2 * len(h), len(Q))
+    value, near = float(v @ np.maximum(Z, 0.0)), min(3 * len(a) // 2 + 6, len(Q))
     rows = np.argpartition(np.abs(Z), near - 1)[:near]
     while True:
         A = inside[rows, None] * Q[rows]
         multipliers = nnls(A.T, -a)[0]
         x = a + A.T @ multipliers
-        x /= max(float(np.linalg.norm(x)), 1e-300)
-        Z = Q @ x
-        crossed = inside * Z < -1e-9
-        crossed[rows] = False
-        if v @ np.maximum(Z, 0.0) > value * (1 + GAIN) or not crossed.any():
-            bounds = multipliers > 0
-            return x, rows[bounds], multipliers[bounds]
-        rows = np.concatenate([rows, np.flatnonzero(crossed)])
+        x /= max(math.sqrt(x @ x), 1e-300)
+        Z_x = Q @ x
+        if v @ np.maximum(Z_x, 0.0) <= value * (1 + GAIN):
+            crossed = inside * Z_x < -1e-9
+            crossed[rows] = False
+            if crossed.any():
+                rows = np.concatenate([rows, np.flatnonzero(crossed)])
+                continue
+        bounds = multipliers > 0
+        return x, Z_x, rows[bounds], multipliers[bounds]
 
 
 @cache
