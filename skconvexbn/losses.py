@@ -106,6 +106,13 @@ class SquaredError(Loss):
     def rows(self, F: np.ndarray, Y: np.ndarray) -> np.ndarray:
         return 0.5 * np.square(F - Y).sum(axis=1)
 
+    def value_and_gradient(
+        self, F: np.ndarray, Y: np.ndarray, w: np.ndarray
+    ) -> tuple[float, np.ndarray]:
+        R = F - Y
+        gradient = w[:, None] * R
+        return 0.5 * float(np.vdot(R, gradient)), gradient
+
     def mean(self, F: np.ndarray) -> np.ndarray:
         return F
 

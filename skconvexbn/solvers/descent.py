@@ -49,8 +49,7 @@ def _weights(model: Model, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Views of H (q, k), G (k, C) and b (C,) in one vector."""
     q, C = model.problem.Q.shape[1], model.problem.n_outputs
     k = (len(p) - C) // (q + C)
-    H, G, b = p.split([q * k, k * C, C])
-    return H.view(q, k), G.view(k, C), b
+    return p[: q * k].view(q, k), p[q * k : -C].view(k, C), p[-C:]
 
 
 def _value_and_gradient(model: Model, Q: Tensor, mu: float, p: Tensor) -> tuple[float, Tensor]:
@@ -59,9 +58,10 @@ def _value_and_gradient(model: Model, Q: Tensor, mu: float, p: Tensor) -> tuple[
     (H, G, b), (slope_H, slope_G, slope_b) = _weights(model, p), _weights(model, slope)
     slope_b.zero_()
     value = float(slope @ p) / 2
-    width, half = H.square().sum(dim=0).mul_(mu**2).clamp_min_(1e-30), G / 2
+    width, half = (mu * H).square_().sum(dim=0).clamp_min_(1e-30), G / 2
     for rows in model.blocks(H.shape[1]):  # as few passes over (rows, neurons) as will do
-        Z = Q[rows] @ H
+        Q_rows = Q[rows]
+        Z = Q_rows @ H
         root = torch.addcmul(width, Z, Z).sqrt_()
         A = Z.add_(root)  # 2 psi
         loss, V = model.loss(torch.addmm(b, A, half), rows)
@@ -70,9 +70,9 @@ def _value_and_gradient(model: Model, Q: Tensor, mu: float, p: Tensor) -> tuple[
         slope_b -= model.free * V.sum(dim=0)
         A.div_(root)  # 2 psi'
         if len(b) == 1:
-            slope_H -= ((Q[rows] * V).T @ A).mul_(half[:, 0])
+            slope_H -= ((Q_rows * V).T @ A).mul_(half[:, 0])
         else:
-            slope_H.addmm_(Q[rows].T, A.mul_(V @ half.T), alpha=-1)
+            slope_H.addmm_(Q_rows.T, A.mul_(V @ half.T), alpha=-1)
     return value, slope
 
 
