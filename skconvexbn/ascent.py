@@ -55,6 +55,7 @@ def ascend(
     steps: int,
     block: int,
     kept: float,
+    metric: Tensor | None = None,
 ) -> Tensor:
     """Directions (q, N) that climb from the columns of H, so many at once.
 
@@ -72,16 +73,20 @@ def ascend(
         Columns that climb at once.
     kept : float
         Share of the starts, the highest after ALONE of the steps, that climb on.
+    metric : Tensor of shape (q, 1), optional
+        Squares of the units in which the entries of h move, if they are not all 1.
     """
     fine = Slope(Q, V, Q.dtype)
     coarse = Slope(Q, V, torch.bfloat16) if fast_bfloat16(Q.device) else fine
     H, etas, alone = normalise(H), _step_sizes(eta, steps), round(ALONE * steps)
     values = torch.empty_like(eta)
     for some in torch.arange(len(eta), device=eta.device).split(block):
-        H[:, some], values[some] = _climb(coarse, H[:, some], signs[some], etas[:alone, some])
+        H[:, some], values[some] = _climb(
+            coarse, H[:, some], signs[some], etas[:alone, some], metric
+        )
     best = torch.argsort(values, descending=True, stable=True)[: math.ceil(kept * len(eta))]
     for some in best.split(block):
-        H[:, some] = _finish(coarse, fine, H[:, some], signs[some], etas[alone:, some])
+        H[:, some] = _finish(coarse, fine, H[:, some], signs[some], etas[alone:, some], metric)
     return H
 
 
@@ -91,24 +96,44 @@ def _step_sizes(eta: Tensor, steps: int) -> Tensor:
     return eta * (LAST_STEP / eta) ** share
 
 
-def _climb(slope: Slope, H: Tensor, sign: Tensor, etas: Tensor) -> tuple[Tensor, Tensor]:
-    """Points after the steps h <- normalise(h + eta sign G / |G|); their values before the last."""
+def _climb(
+    slope: Slope, H: Tensor, sign: Tensor, etas: Tensor, metric: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Points after the steps, and their values before the last."""
     before, G = H, H
     for step in etas * sign:
         before, G = H, slope(H)
-        H = normalise(torch.addcmul(H, G, step / _norms(G)))
+        H = _step(H, G, step, metric)
     return H, (G * before).sum(dim=0) * sign
 
 
-def _finish(coarse: Slope, fine: Slope, H: Tensor, sign: Tensor, etas: Tensor) -> Tensor:
+def _step(H: Tensor, G: Tensor, step: Tensor, metric: Tensor | None) -> Tensor:
+    """The directions normalise(h + step G / |G|).
+
+    With a metric M, M (G - f h) + f h in place of G, where f = h^T G, and |M^1/2 G|.
+    """
+    if metric is None:
+        return normalise(torch.addcmul(H, G, step / _norms(G)))
+    upwards = torch.lerp((G * H).sum(dim=0) * H, G, metric)
+    return normalise(torch.addcmul(H, upwards, step / _norms(metric.sqrt() * G)))
+
+
+def _finish(
+    coarse: Slope,
+    fine: Slope,
+    H: Tensor,
+    sign: Tensor,
+    etas: Tensor,
+    metric: Tensor | None,
+) -> Tensor:
     """Best of the last points, where values are h^T G.
 
     Those of coarse slopes do not tell the best point.
     """
-    H, _ = _climb(coarse, H, sign, etas[:-N_FINE])
+    H, _ = _climb(coarse, H, sign, etas[:-N_FINE], metric)
     best, best_value = H, torch.full_like(sign, -torch.inf)
     for eta in (*etas[-N_FINE:], etas[-1]):  # the last is for the value of the point before it
-        after, value = _climb(fine, H, sign, eta[None])
+        after, value = _climb(fine, H, sign, eta[None], metric)
         better = value > best_value
         best, best_value = torch.where(better, H, best), torch.where(better, value, best_value)
         H = after

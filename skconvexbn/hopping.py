@@ -111,7 +111,7 @@ class BasinHopping:
 
     def _begin(self, n: int, around: Maxima, earlier: BasinHopping | None) -> Maxima:
         search = self._search
-        (starts, G), size = search.random(n, self._V.shape[1]), np.ones(n)
+        starts, G, size = search.random(n, self._V.shape[1])
         if len(around):
             k, some = int(SHARE_NEAR * n), search.turns(len(around), int(SHARE_NEAR * n))
             noise = search.log_uniform(0.01, 0.3, k)

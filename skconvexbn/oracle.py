@@ -26,6 +26,8 @@ N_ALTERNATIONS = 50
 MAX_CONES, GAIN = 30, 1e-9
 # Cosine of two g from which on their maxima are one.
 SAME = 1 - 1e-6
+# By how much columns of norm 1 may seem longer.
+ROUNDING = 1e-9
 # Norms in float32 are at least this.
 TINY = 1e-30
 # Random h, projected onto the cone, to start from there beside singular vectors.
@@ -188,7 +190,7 @@ def climb_cones(Q: np.ndarray, V: np.ndarray, h: np.ndarray) -> np.ndarray:
 def _maximum_in_cone(
     Q: np.ndarray, v: np.ndarray, mask: np.ndarray, Z: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Unit x that maximises v^T D Q x in the cone of D = diag(mask), Q x, what bounds x, multipliers.
+    """Unit x of largest v^T D Q x in the cone of D = diag(mask), Q x, what bounds x, multipliers.
 
     The rows are those nearest to their kinks at Z = Q h, and others only where x would cross them
     and have a value no larger than that of h.
@@ -217,6 +219,15 @@ def _random(q: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((N_RANDOM, q))
 
 
+def units(Q: np.ndarray) -> np.ndarray:
+    """Lengths (q, 1) by which the entries of h move, 1 / max(1, ||Q_j||): kinks then move alike.
+
+    Without shrinkage only a large bias_scale makes one less than 1 (theory.md 7).
+    """
+    norms = np.linalg.norm(Q, axis=0)[:, None]
+    return 1 / np.where(norms > 1 + ROUNDING, norms, 1.0)
+
+
 def multi_start(
     Q: np.ndarray, V: np.ndarray, starts: np.ndarray, n_steps: int = 60, last_step: float = 0.01
 ) -> float:
@@ -224,10 +235,12 @@ def multi_start(
 
     Steps h <- normalise(h + eta * gradient / ||gradient||) with eta from 1 to last_step (undamped
     fixed-point steps run into cycles of two), in float32; the value of the best h is in float64.
-    With one output both signs climb from every start.
+    With one output both signs climb from every start. Starts and steps are in the `units` of Q.
     """
-    size = np.abs(V).max(initial=0.0) or 1.0
+    size, D = np.abs(V).max(initial=0.0) or 1.0, units(Q)
+    starts = D * starts
     q, v, H = (a.astype(np.float32) for a in (Q, V / size, starts / np.linalg.norm(starts, axis=0)))
+    D = D.astype(np.float32)
     signs = (1.0, -1.0) if V.shape[1] == 1 else (None,)
     best, top = 0.0, np.zeros(len(H), np.float32)
     for sign in signs:
@@ -240,8 +253,9 @@ def multi_start(
                 best, top = values.max(), h[:, values.argmax()]
             weights = v * sign if sign else v @ (T / np.maximum(values, TINY))
             gradient = q.T @ ((Z > 0) * weights)
-            norms = np.linalg.norm(gradient, axis=0)
-            h = h + eta * gradient / np.maximum(norms, TINY)
+            norms = np.linalg.norm(D * gradient, axis=0)
+            upwards = D**2 * gradient + (1 - D**2) * values * h
+            h = h + eta * upwards / np.maximum(norms, TINY)
             h = h / np.maximum(np.linalg.norm(h, axis=0), TINY)
     if best == 0.0:
         return 0.0

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .ascent import ascend, normalise
-from .oracle import climb_cones
+from .oracle import climb_cones, units
 
 # Entries of a block of activations, (n, starts): small enough for the cache of a CPU.
 BLOCK_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 27, "mps": 1 << 24}
@@ -24,8 +24,9 @@ N_SIGNED, MAX_SIGNED = 16, 40
 NEARBY = ((0.15, 0.3), (0.15, 0.1), (0.05, 0.1), (0.05, 0.03))
 # So many neurons at most, times the signs, drawn anew for each size, have starts near them.
 MAX_NEARBY = 200
-# Random starts a round, for each sign.
-N_RANDOM = 300
+# Random starts a round, for each sign; the share of them that have a row on their kink, and the
+# smallest first step of these, which find maxima that others step over where rows lie close.
+N_RANDOM, ON_KINKS, SMALL_STEP = 300, 0.25, 0.03
 # Maxima above this fraction of beta start the next round; this many at most.
 NEAR, MAX_POOL = 0.97, 200
 # Maxima polished at most, times the signs; fewer where n q^2 is large, two at least.
@@ -108,6 +109,9 @@ class Search:
         self._block = max(16, self._block_entries // (4 * len(Q)))
         self._Q32 = Q.to(torch.float32).to(self.device)
         self._rng = np.random.default_rng(seed)
+        self._units = units(Q.cpu().numpy())
+        plain = self._units.min() == 1
+        self._metric = None if plain else torch.as_tensor(self._units**2).to(self._Q32)
         self.n_polished = min(N_POLISHED, max(2, POLISHING // (Q.numel() * Q.shape[1])))
         self._sample = None
         if len(Q) > MAX_ROWS:
@@ -138,7 +142,8 @@ class Search:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Starts of a round for `climb`: directions (q, N), g (N, C) and first steps (N,)."""
         signs = n_signs(V)
-        parts = [(*self.random(n_random * signs, V.shape[1]), 1.0)]
+        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray | float]]
+        parts = [self.random(n_random * signs, V.shape[1])]
         parts += [(m.H.cpu().numpy(), m.G.cpu().numpy(), 0.1) for m in (pool, active)]
         H, G, _ = parts[-1]
         k = len(G)
@@ -152,7 +157,8 @@ class Search:
             i, j, u = i[alike], j[alike], self._rng.uniform(size=np.count_nonzero(alike))
             parts.append((H[:, i] * u + H[:, j] * (1 - u), G[i], 0.3))
         H, G, sizes = zip(*parts, strict=True)
-        return np.hstack(H), np.concatenate(G), np.repeat(sizes, [len(g) for g in G])
+        steps = [np.broadcast_to(size, len(g)) for size, g in zip(sizes, G, strict=True)]
+        return np.hstack(H), np.concatenate(G), np.concatenate(steps)
 
     def polish(self, V: Tensor, maxima: Maxima) -> Maxima:
         """Climb in float64 from cone to cone: maxima lie on kinks that float32 resolves to 1e-5."""
@@ -163,14 +169,25 @@ class Search:
             H = torch.as_tensor(np.stack(ends, axis=1)).to(H)
         return self.values(V, Maxima(H, maxima.G, maxima.values))
 
-    def random(self, n: int, C: int) -> tuple[np.ndarray, np.ndarray]:
-        """Standard normal starts (q, n), and g (n, C): signs in turns with one output."""
+    def random(self, n: int, C: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Normal starts (q, n), g (n, C), signs in turns with one output, and first steps (n,).
+
+        The last have a random row on their kink, and shorter steps: where rows lie close, as in
+        columns with heavy tails, others seldom begin between them, and step over what is there.
+        """
+        H = self._units * self._rng.standard_normal((self.Q.shape[1], n))
         G = np.resize([[1.0], [-1.0]], (n, 1)) if C == 1 else np.zeros((n, C))
-        return self._rng.standard_normal((self.Q.shape[1], n)), G
+        k, steps = int((1 - ON_KINKS) * n), np.ones(n)
+        rows = self.Q[self._rng.integers(0, len(self.Q), n - k)].cpu().numpy().T
+        along = self._units**2 * rows
+        squares = np.maximum((rows * along).sum(axis=0), 1e-300)
+        H[:, k:] -= along * ((rows * H[:, k:]).sum(axis=0) / squares)
+        steps[k:] = self.log_uniform(SMALL_STEP, 1.0, n - k)
+        return H, G, steps
 
     def noise(self, shape: tuple[int, ...]) -> np.ndarray:
         """Normal perturbations of norm about 2."""
-        return self._rng.standard_normal(shape) * (2 / np.sqrt(shape[0]))
+        return self._units * self._rng.standard_normal(shape) * (2 / np.sqrt(shape[0]))
 
     def log_uniform(self, low: float, high: float, n: int) -> np.ndarray:
         """Sizes of perturbations."""
@@ -227,7 +244,8 @@ class Search:
             torch.as_tensor(a).to(Q.dtype).to(Q.device) for a in (starts, size, v, G[:, 0])
         )
         signs = signs if V.shape[1] == 1 else torch.ones_like(eta)
-        ends = ascend(Q, v, H, signs, eta, steps, max(16, self._block_entries // len(Q)), kept)
+        block = max(16, self._block_entries // len(Q))
+        ends = ascend(Q, v, H, signs, eta, steps, block, kept, self._metric)
         H = normalise(ends.to(self.Q.device).to(self.Q.dtype))
         return self.values(V, Maxima(H, G, G[:, 0]))
 

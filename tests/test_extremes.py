@@ -277,6 +277,38 @@ def test_a_huge_bias_scale_is_no_better_than_its_certificate(bias_scale):
     assert huge.dual_objective_ <= objective * (1 + 1e-5)
 
 
+@pytest.mark.parametrize("bias_scale", [30.0, 300.0, 1e5])
+@pytest.mark.parametrize("shrinkage", [0.0, 1.0])
+def test_a_large_bias_scale_reaches_the_optimum(bias_scale, shrinkage):
+    x = np.linspace(0, 1, 60)[:, None]
+    y = np.sin(9 * x[:, 0])
+    model = ConvexBNRegressor(beta=0.1, bias_scale=bias_scale, shrinkage=shrinkage)
+    model.set_params(arrangements="exact").fit(x, y)
+    optimum, unit = model.objective_, model.zero_loss_
+    for seed in range(3):
+        model.set_params(arrangements="adaptive", tol=1e-3, random_state=seed).fit(x, y)
+        assert model.converged_
+        assert model.objective_ <= optimum + 1.1e-3 * unit
+        assert model.dual_objective_ <= optimum + 1e-5 * unit
+
+
+@pytest.mark.parametrize(
+    ("shape", "power", "shrinkage", "seed"),
+    [((40, 1), 5, 1.0, 10), ((18, 2), 3, 1.0, 0), ((18, 2), 3, 0.5, 3), ((14, 3), 3, 1.0, 15)],
+)
+def test_bounds_hold_where_columns_have_heavy_tails(shape, power, shrinkage, seed):
+    """Most rows then lie close together, and maxima between them are narrow."""
+    rng = np.random.RandomState(seed)
+    X = rng.exponential(size=shape) ** power
+    y = np.sin(X[:, 0]) + rng.standard_normal(len(X))
+    model = ConvexBNRegressor(beta=0.01, bias_scale=3, shrinkage=shrinkage, tol=1e-3)
+    optimum = model.set_params(arrangements="exact").fit(X, y).objective_
+    for random_state in range(3):
+        model.set_params(arrangements="adaptive", random_state=random_state).fit(X, y)
+        assert model.converged_
+        assert model.dual_objective_ <= optimum + 1e-5 * model.zero_loss_
+
+
 def test_a_step_that_overflows_does_not_warn(recwarn):
     X = RNG.standard_normal((60, 3))
     ConvexBNClassifier(beta=0, arrangements="exact", rank=1).fit(X, X[:, 0] ** 2 > 0.3)

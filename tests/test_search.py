@@ -8,7 +8,7 @@ from reference import basis
 from skconvexbn.arrangements import enumerate_all
 from skconvexbn.ascent import Slope, fast_bfloat16, normalise
 from skconvexbn.hopping import BasinHopping
-from skconvexbn.oracle import in_arrangements
+from skconvexbn.oracle import in_arrangements, multi_start
 from skconvexbn.search import Maxima, Search
 
 DEVICES = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
@@ -40,6 +40,34 @@ def test_search_finds_the_exact_maximum(q, seed, device):
     assert found.largest <= exact * (1 + 1e-12)
     rough = search.round(v, exact, nothing, nothing)
     assert exact * 0.98 < rough.largest <= exact * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("q", [2, 3])
+@pytest.mark.parametrize("length", [30.0, 1e3, 1e6])
+def test_search_finds_the_exact_maximum_beside_a_long_column(length, q):
+    """As a large bias scale makes it: few directions have kinks among the rows."""
+    rng = np.random.default_rng(q)
+    Q, V = basis(rng, 40, q), rng.standard_normal((40, 1))
+    Q[:, -1] *= length / np.linalg.norm(Q[:, -1])
+    V -= V.mean()
+    exact = in_arrangements(Q, V, enumerate_all(Q), limit=0.0).dual_norm
+    search, v = Search(torch.as_tensor(Q), 0), torch.as_tensor(V)
+    nothing = Maxima(v.new_zeros(q, 0), v.new_zeros(0, 1), v.new_zeros(0))
+    assert thorough(search, v, exact, nothing).largest == pytest.approx(exact, rel=1e-6)
+    assert search.round(v, exact, nothing, nothing).largest > 0.98 * exact
+    assert multi_start(Q, V, rng.standard_normal((q, 60))) > 0.98 * exact
+
+
+def test_some_random_starts_have_a_row_on_their_kink():
+    Q = basis(np.random.default_rng(0), 50, 6)
+    Q[:, -1] *= 100.0
+    H, _, steps = Search(torch.as_tensor(Q), 0).random(400, 1)
+    on = np.abs(Q @ H).min(axis=0) < 1e-12
+    np.testing.assert_array_equal(on, np.arange(400) >= 300)
+    np.testing.assert_array_equal(steps[~on], 1.0)
+    assert 0.03 <= steps[on].min() < 0.05 < 0.9 < steps[on].max() <= 1.0
+    signs = (Q @ H > 0).mean(axis=0)
+    assert np.mean((signs > 0.1) & (signs < 0.9)) > 0.8
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])
@@ -102,7 +130,7 @@ def test_coarse_steps_climb_as_high(n_outputs, monkeypatch):
     for bfloat16 in (True, False):
         monkeypatch.setattr("skconvexbn.ascent.fast_bfloat16", lambda device, b=bfloat16: b)
         search = Search(Q, 0)
-        starts, G = search.random(500, n_outputs)
+        starts, G, _ = search.random(500, n_outputs)
         found = search.climb(V, starts, G, np.ones(500))
         if n_outputs == 1:
             assert torch.equal(found.G, torch.as_tensor(G))
@@ -119,14 +147,14 @@ def test_the_highest_climbs_are_finished_and_the_others_cut_short(n_outputs):
     Q = torch.as_tensor(basis(rng, 400, 20))
     V = torch.as_tensor(rng.standard_normal((400, n_outputs)))
     search = Search(Q, 0)
-    starts, G = search.random(600, n_outputs)
+    starts, G, _ = search.random(600, n_outputs)
     whole, some = (search.climb(V, starts, G, np.ones(600), kept) for kept in (1.0, 0.33))
     same = (whole.H * some.H).sum(dim=0) > 1 - 1e-6
     assert 198 <= same.sum() < 220
     assert some.largest == pytest.approx(whole.largest, rel=1e-6)
     assert whole.values[same].mean() > whole.values[~same].mean()
     lost = 1 - some.values / whole.values
-    assert -1e-3 < lost.min() < lost.max() < 0.2
+    assert -1e-3 < lost.min() < lost.max() < 0.25
     assert 1e-3 < lost[~same].median() < 0.05
 
 

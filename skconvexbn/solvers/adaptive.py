@@ -20,6 +20,7 @@ from scipy.optimize import minimize_scalar
 
 from ..ascent import normalise
 from ..hopping import BasinHopping
+from ..oracle import units
 from ..problem import Options, Solution
 from ..search import MAX_POOL, N_RANDOM, NEAR, Maxima, Search, join
 from .descent import descend
@@ -129,7 +130,7 @@ class _Run:
             if few.interrupted:
                 raise KeyboardInterrupt
             return Measure.of_weights(t(few.H), t(few.G), t(few.b))
-        H = rng.standard_normal((q, N_START))
+        H = units(problem.Q) * rng.standard_normal((q, N_START))
         G = rng.choice([-1.0, 1.0], (N_START, 1)) if C == 1 else rng.standard_normal((N_START, C))
         return Measure(normalise(t(H)), normalise(t(G), dim=1), t(np.full(N_START, 0.25)), b)
 
