@@ -88,6 +88,7 @@ class _Run:
         self.cuts = self._neurons(*(options.beside or (self.best.H, self.best.G)))
         self.hopping: BasinHopping | None = None
         self.mean: torch.Tensor | None = None
+        self.opened: BasinHopping | None = None  # the thorough search before, if the gap opened
 
     def rounds(self) -> Iterator[str]:
         """Rounds without end; the last and those with a closed gap end in a thorough search."""
@@ -106,6 +107,7 @@ class _Run:
             remark = f"cuts {len(self.cuts)}"
             if certify and (self.best.closed or self.best.last_round):
                 x = self._close(x)
+                self.opened = None if self.best.closed else self.hopping
                 remark += " (thorough search)"
             if settled or (self.best.closed and not certify):
                 self._finish(x, FINAL_WIDTHS[-2:-1])
@@ -181,16 +183,20 @@ class _Run:
         """Search at the residual of the output F of the neurons x; what is found are the cuts.
 
         What is found may also refute the bound at the best dual point, which rests on a search as
-        quick as this one.
+        quick as this one. After a thorough search that opened the gap again its chains will do.
         """
         problem, best = self.problem, self.best
         V = self.model.tensor(problem.dual_point(F.cpu().numpy()))
         certify, near = self.options.certify, NEAR * problem.beta
-        found = self.search.round(
-            *(V, problem.beta, x.neurons, self.cuts),
-            n_random=N_RANDOM if certify else FEW,
-            polish=certify and best.gap < SMALL,
-        )
+        if self.opened is None:
+            found = self.search.round(
+                *(V, problem.beta, x.neurons, self.cuts),
+                n_random=N_RANDOM if certify else FEW,
+                polish=certify and best.gap < SMALL,
+            )
+        else:  # the next one is near, and goes on with them
+            found = self.search.values(V, join(x.neurons, self.opened.chains))
+            self.opened = None
         found = join(found, self.search.values(V, self.cuts))
         if certify and best.n_iter + 1 >= FOLLOW:
             V, there = self._follow(V)
