@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.arrangements import enumerate_all
 from skconvexbn.oracle import in_arrangements
-from skconvexbn.solvers.closed_form import _copositive_maximum
+from skconvexbn.solvers.closed_form import _component_maximum, _copositive_maximum
 
 RNG = np.random.default_rng(5)
 
@@ -249,6 +249,25 @@ def test_copositive_maximum_against_arrangements(K):
         oracle = in_arrangements(np.eye(K), U, enumerate_all(np.eye(K)), 0.0).dual_norm
         assert value >= oracle * (1 - 1e-9)
         assert value <= oracle * (1 + 1e-6)
+
+
+# The leading eigenvector is (1, -1, 0) / sqrt(2), whose entries sum to 0 exactly.
+BOTH_SIGNS = np.array([[1.0, -0.5, 0.3], [-0.5, 1.0, 0.3], [0.3, 0.3, 1.0]])
+
+
+def test_eigenvectors_of_both_signs_are_no_maximisers():
+    maximum, p = _component_maximum(BOTH_SIGNS, 0.0)
+    assert maximum == pytest.approx(1.3)
+    assert p @ BOTH_SIGNS @ p == pytest.approx(maximum)
+    assert np.linalg.norm(p) == pytest.approx(1.0)
+
+
+def test_the_zero_model_is_optimal_above_the_copositive_maximum():
+    X = np.random.default_rng(0).standard_normal((3, 2))
+    model = ConvexBNRegressor(beta=1.16, fit_intercept=False, tol=1e-6)
+    model.fit(X, np.linalg.cholesky(BOTH_SIGNS))
+    assert (model.backend_, model.n_neurons_, model.converged_) == ("closed_form", 0, True)
+    assert model.dual_gap_ <= 1e-12
 
 
 def test_copositive_bound_beyond_enumeration():

@@ -260,7 +260,8 @@ def _component_maximum(A: np.ndarray, found: float) -> tuple[float, np.ndarray |
     for size in range(1, K + 1):
         supports = np.array(list(combinations(range(K), size)))
         s, vectors = np.linalg.eigh(A[supports[:, :, None], supports[:, None, :]])
-        leading = vectors[:, :, -1] * np.sign(vectors[:, :, -1].sum(axis=1))[:, None]
+        leading = vectors[:, :, -1]
+        leading[leading.sum(axis=1) < 0] *= -1.0  # of sum 0, it has both signs either way
         feasible = np.flatnonzero((leading >= -1e-12).all(axis=1))
         if len(feasible) and s[feasible, -1].max() > best:
             top = feasible[s[feasible, -1].argmax()]
