@@ -151,24 +151,31 @@ def _hyperplanes(Q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _group_parallel(A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Group parallel unit rows: first row of each group, group of each row, side of each row."""
-    close = np.abs(A @ A.T) > 1 - 1e-12
-    if np.count_nonzero(close) == len(A):
-        return np.arange(len(A)), np.arange(len(A)), np.ones(len(A))
-    group = np.full(len(A), -1)
-    side = np.ones(len(A))
-    first: list[int] = []
-    for i in range(len(A)):
-        if group[i] >= 0:
-            continue
-        later = np.flatnonzero(group < 0)
-        cosine = A[later] @ A[i]
-        distance = np.linalg.norm(A[later] - cosine[:, None] * A[i], axis=1)
-        same = later[distance < SAME_ANGLE]
-        group[same] = len(first)
-        side[same] = np.sign(cosine[distance < SAME_ANGLE])
-        first.append(i)
-    return np.array(first, dtype=int), group, side
+    """Group parallel unit rows: first row of each group, group of each row, side of each row.
+
+    Parallel rows have nearly the same |a^T r| for any unit r. Sorted by it, they are in one run
+    without gaps, and runs are short: there are no n^2 comparisons.
+    """
+    r = np.cos(1.0 + np.arange(A.shape[1]))  # no two rows of a grid have the same product
+    key = np.abs(A @ r) / np.linalg.norm(r)
+    order = np.argsort(key)
+    gaps = np.diff(key[order]) > 2 * SAME_ANGLE
+    first, side = np.arange(len(A)), np.ones(len(A))
+    if gaps.all():
+        return first, first, side
+    run = np.zeros(len(A), dtype=int)
+    run[order[1:]] = np.cumsum(gaps)
+    left = np.arange(len(A))
+    while len(left):  # the first row left in each run takes those parallel to it
+        _, leaders, of = np.unique(run[left], return_index=True, return_inverse=True)
+        leader = left[leaders][of]
+        cosine = np.einsum("ij,ij->i", A[left], A[leader])
+        distance = np.linalg.norm(A[left] - cosine[:, None] * A[leader], axis=1)
+        same = distance < SAME_ANGLE
+        first[left[same]], side[left[same]] = leader[same], np.sign(cosine[same])
+        left = left[~same]
+    first, group = np.unique(first, return_inverse=True)
+    return first, group, side
 
 
 def _cell_points(R: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Arrangements: enumeration against the counting formula and brute force."""
 
+import tracemalloc
 from math import comb
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from skconvexbn.arrangements import (
     Arrangements,
+    _group_parallel,
     count_arrangements,
     enumerate_all,
     sample,
@@ -102,6 +104,29 @@ def test_too_many_is_a_clear_error_with_the_count():
         enumerate_all(general_position(60, 8))
     assert f"{count:.6g}" in str(caught.value)
     assert "at most 200000 are allowed; use arrangements='auto'" in str(caught.value)
+
+
+def test_too_many_is_an_error_before_memory_runs_out():
+    """Distinct rows are counted without n^2 comparisons (here 128 MB, of 100,000 rows 80 GB)."""
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="arrangements of 4000 distinct rows"):
+        enumerate_all(general_position(4000, 3))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e7
+
+
+@pytest.mark.parametrize("q", [1, 2, 3, 6])
+def test_parallel_rows_are_grouped(q):
+    rng = np.random.default_rng(q)
+    normals = rng.standard_normal((1 if q == 1 else 40, q))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    member, sign = rng.integers(len(normals), size=300), rng.choice([-1.0, 1.0], 300)
+    A = sign[:, None] * normals[member] + 1e-11 * rng.standard_normal((300, q))
+    first, group, side = _group_parallel(A)
+    np.testing.assert_array_equal(first, np.sort(np.unique(member, return_index=True)[1]))
+    np.testing.assert_array_equal(member[first[group]], member)
+    np.testing.assert_array_equal(side, sign * sign[first[group]])
 
 
 def test_sampling_drops_duplicates_and_packs_bits():
