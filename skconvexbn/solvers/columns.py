@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from ..arrangements import Arrangements
 from ..oracle import in_arrangements
-from ..problem import Certificate, Options, Solution
+from ..problem import Options, Solution
 from ..search import Maxima
 from .incumbent import Incumbent
 from .measure import Measure, Model, best_masses
@@ -25,10 +25,7 @@ MAX_ADDED = 300
 
 def solve_columns(model: Model, arrangements: Arrangements, options: Options) -> Solution:
     """Rounds until gap <= tol * zero_loss, a limit of the options, or nothing is violated."""
-    certificate: Certificate = "sampled"
-    if arrangements.complete:
-        certificate = "exact" if model.problem.n_outputs == 1 else "search"
-    best = Incumbent(model.problem, options, certificate, str(model.Q.device))
+    best = Incumbent(model.problem, options, "sampled", str(model.Q.device))
     return best.run(_rounds(model, arrangements, best))
 
 

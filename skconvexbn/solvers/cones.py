@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ..arrangements import Arrangements
 from ..oracle import project_onto_cone
-from ..problem import Certificate, Options, Solution
+from ..problem import Options, Solution
 from .incumbent import Incumbent
 from .measure import Measure, Model, best_masses, gram
 from .second_order import Scaling, jordan, longest_in_cone, of_eigenvalues
@@ -54,8 +54,7 @@ MASS_TOL = 1e-8
 
 def solve_cones(model: Model, arrangements: Arrangements, options: Options) -> Solution:
     """Interior point steps until gap <= tol * zero_loss, or a limit of the options."""
-    certificate: Certificate = "exact" if arrangements.complete else "sampled"
-    best = Incumbent(model.problem, options, certificate, str(model.Q.device))
+    best = Incumbent(model.problem, options, "sampled", str(model.Q.device))
     return best.run(_InteriorPoint(model, arrangements, best).rounds())
 
 
