@@ -91,8 +91,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     max_iter : int, default=100
         Rounds of the solver at most.
     max_time : float or None, default=None
-        Seconds after which "torch" ends with the round it is in and returns the best network so
-        far; None sets no limit. The other backends ignore it.
+        Seconds after which the solver ends with the round it is in and returns the best network so
+        far; None sets no limit.
     warm_start : bool, default=False
         Start from the neurons of the previous fit ("adaptive"), or add their arrangements to
         those sampled.
@@ -148,9 +148,9 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     zero_loss_ : float
         Loss of the model without neurons, of which tol is a fraction.
     history_ : ndarray of shape (n_rounds, 3)
-        Seconds, objective and lower bound after each round, so far the best; "cvxpy" also has them
-        before the first, "closed_form" only in the end. The last row is the result. Bounds before
-        may be larger: "adaptive" searches thoroughly only in the end, which may lower the bound.
+        Seconds, objective and lower bound after each round, so far the best. The last row is the
+        result. Bounds before may be larger: "adaptive" searches thoroughly only in the end, which
+        may lower the bound.
     certificate_ : {"exact", "sampled", "search"}
         What the gap is relative to: "exact" all networks of any width; "sampled" those whose
         neurons lie in the sampled arrangements; "search" all networks, as far as a search for

@@ -203,6 +203,41 @@ def test_status_without_a_solution_is_a_clear_error(monkeypatch):
         backend.solve(problem, arrangements, Options(1e-6, 10))
 
 
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_interrupt_returns_the_best_so_far_with_a_warning(monkeypatch, rounds):
+    solve, calls = backend.cp.Problem.solve, []
+
+    def interrupted(*args, **settings):
+        calls.append(args)
+        if len(calls) > rounds:
+            raise KeyboardInterrupt
+        return solve(*args, **settings)
+
+    monkeypatch.setattr(backend.cp.Problem, "solve", interrupted)
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    model = ConvexBNRegressor(beta=0.05, tol=1e-7, backend="cvxpy", random_state=0)
+    with pytest.warns(ConvergenceWarning, match="Interrupted: the duality gap is"):
+        model.fit(X, X[:, 0] * X[:, 1])
+    assert (model.n_neurons_ > 0) == (rounds > 0)
+    assert not model.converged_
+    assert 0 < model.dual_gap_ <= model.objective_ <= model.zero_loss_
+
+
+def test_max_time_ends_with_the_round_under_way():
+    problem, arrangements = make_problem()
+    solution = backend.solve(problem, arrangements, Options(1e-9, 100, max_time=0.0))
+    assert solution.n_iter == 1
+    assert len(solution.G) > 0
+
+
+def test_the_zero_model_is_optimal_before_the_first_round():
+    problem, arrangements = make_problem(beta=100.0)
+    solution = backend.solve(problem, arrangements, Options(1e-9, 100))
+    assert not len(solution.G)
+    value = problem.dual(solution.V, solution.dual_norm)
+    assert value == pytest.approx(problem.zero_loss)
+
+
 def test_too_large_is_refused_before_solving():
     X = np.random.default_rng(0).standard_normal((100_000, 5))
     with pytest.raises(
@@ -216,7 +251,7 @@ def test_verbose_prints_rounds(capsys):
     ConvexBNRegressor(beta=0.1, verbose=1, random_state=0).fit(X, X[:, 0] ** 2)
     printed = capsys.readouterr().out
     assert "[ConvexBNRegressor] backend cvxpy" in printed
-    assert re.search(r"^round 0: 0\.\d\d s, primal ", printed, flags=re.M)
+    assert re.search(r"^round 1: 0\.\d\d s, primal ", printed, flags=re.M)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ConvexBNRegressor(beta=0.1, random_state=0).fit(X, X[:, 0] ** 2)

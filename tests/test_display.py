@@ -77,7 +77,7 @@ def test_history_ends_in_the_certificate(fits, name):
     seconds, primal, dual = model.history_.T
     assert np.all(np.diff(seconds) >= 0)
     assert np.all(np.diff(primal) <= 0)
-    assert model.history_.shape == (model.n_iter_ + (model.backend_ == "cvxpy"), 3)
+    assert model.history_.shape == (model.n_iter_, 3)
     assert (primal[-1], dual[-1]) == (model.objective_, model.dual_objective_)
     assert model.converged_ == (model.dual_gap_ <= model.tol * model.zero_loss_)
 

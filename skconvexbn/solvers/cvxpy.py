@@ -9,8 +9,8 @@ only approaches.
 
 from __future__ import annotations
 
-import time
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +21,9 @@ import scipy.sparse as sp
 
 from ..arrangements import Arrangements
 from ..oracle import Cuts, in_arrangements
-from ..problem import Certificate, Options, Problem, Round, Solution
+from ..problem import Certificate, Options, Problem, Solution
 from .group_lasso import MAX_UNKNOWNS, group_lasso
+from .incumbent import Incumbent
 
 # Where Clarabel cannot go on, its best point is taken ("accept_unknown"): the gap judges it.
 SETTINGS = {
@@ -74,56 +75,50 @@ class _Neurons:
 
 
 def solve(problem: Problem, arrangements: Arrangements | None, options: Options) -> Solution:
-    """Add what violates the dual constraint until nothing does, or gap <= tol * zero_loss."""
+    """Add what violates the dual constraint until nothing does, or gap <= tol * zero_loss.
+
+    The dual norm is proved over all arrangements with one output, searched with several.
+    """
     if arrangements is None:
         raise ValueError("The cvxpy backend needs arrangements.")
-    n, q = problem.Q.shape
-    C, unit = problem.n_outputs, problem.zero_loss
-    neurons = best = _Neurons(
-        np.zeros((q, 0)), np.zeros(0, dtype=int), np.zeros((0, C)), problem.zero_intercept
-    )
-    primal, dual = problem.primal(best.H, best.G, best.b), -np.inf
-    V, dual_norm, in_cones = np.zeros((n, C)), 0.0, set[tuple[int, bool]]()
-    history, begin = [], time.perf_counter()
-    for n_iter in range(options.max_iter + 1):
-        point = problem.dual_point(problem.output(neurons.H, neurons.G, neurons.b))
-        cuts = in_arrangements(problem.Q, point, arrangements, problem.beta)
-        value = problem.dual(point, cuts.dual_norm)
-        if value > dual:
-            dual, V, dual_norm = value, point, cuts.dual_norm
-        violated = cuts.worst(problem.beta * (1 + SLACK), MAX_ADDED)
-        gap = primal - dual
-        values = time.perf_counter() - begin, primal, dual
-        history.append(values)
-        if options.report:
-            relative, remark = gap / max(unit, 1e-300), f"violated {len(violated)}"
-            options.report(Round(n_iter, *values, relative, len(best.G), remark))
-        if gap <= options.tol * unit or not len(violated) or n_iter == options.max_iter:
-            break
+    certificate: Certificate = "sampled"
+    if arrangements.complete:
+        certificate = "exact" if problem.n_outputs == 1 else "search"
+    best = Incumbent(problem, options, certificate, "cpu")
+    return best.run(_rounds(problem, arrangements, best))
+
+
+def _rounds(problem: Problem, arrangements: Arrangements, best: Incumbent) -> Iterator[str]:
+    H, G, b = best.network
+    neurons, in_cones = _Neurons(H, np.zeros(0, dtype=int), G, b), set[tuple[int, bool]]()
+    grown = _grown(problem, arrangements, neurons, best)
+    while len(grown.G) > len(neurons.G) and not best.closed:
         try:
-            if C == 1 and gap <= CROSSOVER_GAP * unit:
-                blocks = neurons.add(cuts, violated).blocks()
+            if problem.n_outputs == 1 and best.gap <= CROSSOVER_GAP:
+                blocks = grown.blocks()
                 if blocks <= in_cones:
-                    break  # solved already: what remains is the solver's own error
+                    return  # solved already: what remains is the solver's own error
                 in_cones |= blocks
                 neurons = _solve_cones(problem, arrangements, sorted(in_cones))
             else:
-                neurons = _solve_neurons(problem, neurons.add(cuts, violated))
+                neurons = _solve_neurons(problem, grown)
         except cp.SolverError:
             if not len(best.G):
                 raise
-            break  # the best so far stands, with its gap
-        trial = problem.primal(neurons.H, neurons.G, neurons.b)
-        if trial <= primal:
-            primal, best = trial, neurons
-    certificate: Certificate = "sampled"
-    if arrangements.complete:
-        certificate = "exact" if C == 1 else "search"
-    return Solution(
-        *(best.H, best.G, best.b, V, dual_norm, certificate),
-        n_iter=max(n_iter, 1),
-        history=tuple(history),
-    )
+            return  # the best so far stands, with its gap
+        best.offer(neurons.H, neurons.G, neurons.b)
+        grown = _grown(problem, arrangements, neurons, best)
+        yield f"violated {len(grown.G) - len(neurons.G)}"
+
+
+def _grown(
+    problem: Problem, arrangements: Arrangements, neurons: _Neurons, best: Incumbent
+) -> _Neurons:
+    """With those that violate the dual constraint at the neurons' dual point, which is offered."""
+    V = problem.dual_point(problem.output(neurons.H, neurons.G, neurons.b))
+    cuts = in_arrangements(problem.Q, V, arrangements, problem.beta)
+    best.offer_dual(V, cuts.dual_norm)
+    return neurons.add(cuts, cuts.worst(problem.beta * (1 + SLACK), MAX_ADDED))
 
 
 def _solve_neurons(problem: Problem, neurons: _Neurons) -> _Neurons:
