@@ -69,7 +69,7 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
     max_iter : int, default=100
         Rounds of the solver at most, for each fit.
     max_time : float or None, default=None
-        Seconds after which "torch" ends a fit with the round it is in; None sets no limit.
+        Seconds after which a fit ends with the round it is in; None sets no limit.
     random_state : int, RandomState instance or None, default=None
         Draws the arrangements and starts of searches, the same for every fit.
     verbose : int, default=0
@@ -202,7 +202,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
     max_iter : int, default=100
         Rounds of the solver at most, for each fit.
     max_time : float or None, default=None
-        Seconds after which "torch" ends a fit with the round it is in; None sets no limit.
+        Seconds after which a fit ends with the round it is in; None sets no limit.
     random_state : int, RandomState instance or None, default=None
         Draws the arrangements and starts of searches, the same for every fit.
     verbose : int, default=0

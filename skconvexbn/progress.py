@@ -27,7 +27,7 @@ def progress(
     if bar_class is None:
         yield (lambda state: print(_line(state, unit))) if verbose else None
         return
-    bars: list[Any] = []  # none before the first round: the closed form has no rounds
+    bars: list[Any] = []  # none before the first round: the closed form may have none
 
     def show(state: Round) -> None:
         if not bars:

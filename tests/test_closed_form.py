@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.arrangements import enumerate_all
 from skconvexbn.oracle import in_arrangements
+from skconvexbn.solvers import closed_form
 from skconvexbn.solvers.closed_form import _component_maximum, _copositive_maximum
 
 RNG = np.random.default_rng(5)
@@ -284,3 +285,20 @@ def test_stopping_early_keeps_the_gap_honest():
         early = ConvexBNClassifier(beta=0.9, max_iter=1).fit(X, y, sample_weight=w)
     assert early.objective_ > done.objective_
     assert early.dual_objective_ <= done.objective_
+
+
+def test_interrupt_returns_the_best_so_far_with_a_warning(monkeypatch):
+    w = np.array([200.0, 1.0, 1.0, 30.0])
+    X, y = RNG.standard_normal((4, 10)), np.arange(4)
+    done = ConvexBNClassifier(beta=0.9).fit(X, y, sample_weight=w)
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(closed_form, "_descend", interrupted)
+    with pytest.warns(ConvergenceWarning, match="Interrupted: the duality gap is"):
+        early = ConvexBNClassifier(beta=0.9).fit(X, y, sample_weight=w)
+    assert early.n_neurons_ > 0
+    assert early.zero_loss_ > early.objective_ > done.objective_
+    assert 0.5 * done.objective_ < early.dual_objective_ <= done.objective_
+    assert not early.converged_

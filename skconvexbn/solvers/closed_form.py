@@ -5,6 +5,7 @@ In the coordinates sqrt(w) Q, which are orthonormal, a neuron is any p >= 0 with
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
 
@@ -18,6 +19,7 @@ from ..network import merge, prune
 from ..problem import Options, Problem, Solution
 from ..whitening import Basis
 from .group_lasso import group_lasso
+from .incumbent import Incumbent
 
 # Exact copositive maximum by enumerating supports up to this many classes.
 MAX_SUPPORTS = 12
@@ -67,11 +69,12 @@ def _scalar(problem: Problem) -> Solution:
         b = _best_shift(y, problem.w, beta)
     parts = [root * np.maximum(sign * (y - b), 0.0) for sign in (1.0, -1.0)]
     norms = np.array([np.linalg.norm(p) for p in parts])
-    H = np.stack([p / max(r, 1e-300) for p, r in zip(parts, norms, strict=True)], axis=1)
+    P = np.stack([p / max(r, 1e-300) for p, r in zip(parts, norms, strict=True)], axis=1)
     G = np.array([[1.0], [-1.0]]) * np.maximum(norms - beta, 0.0)[:, None]
     # V / sqrt(w) is each part cut to norm beta.
-    V = root[:, None] * (H @ (np.array([[1.0], [-1.0]]) * np.minimum(norms, beta)[:, None]))
-    return _solution(problem, H, G, np.array([b]), V, dual_norm=float(norms.max().clip(max=beta)))
+    V = root[:, None] * (P @ (np.array([[1.0], [-1.0]]) * np.minimum(norms, beta)[:, None]))
+    dual_norm = float(norms.max().clip(max=beta))
+    return Solution(_directions(problem, P), G, np.array([b]), V, dual_norm, "exact", n_iter=1)
 
 
 def _best_shift(y: np.ndarray, w: np.ndarray, beta: float) -> float:
@@ -99,38 +102,47 @@ def _best_shift(y: np.ndarray, w: np.ndarray, beta: float) -> float:
 def _labels(problem: Problem, options: Options) -> Solution:
     """Class labels: the samples of a class are one super-sample of weight W_k.
 
-    A network constant on classes is F_k = sum_j p_jk g_j / sqrt(W_k) + b with p_j >= 0. The pairs
-    (e_k, g_k), one neuron a class, are optimal unless classes share neurons; then the maximisers p
-    of the dual constraint join them and all move together, until none violates it.
+    A network constant on classes is F_k = sum_j p_jk g_j / sqrt(W_k) + b with p_j >= 0.
     """
     T, group = np.unique(problem.Y, axis=0, return_inverse=True)
     group = group.ravel()
     W = np.bincount(group, problem.w)
-    lift = np.sqrt(problem.w / W[group])[:, None]  # super-sample -> sqrt(w) coordinates
-    P = np.eye(len(W))
     collapsed = replace(problem, Q=np.diag(1 / np.sqrt(W)), Y=T, w=W)
-    G, b = _output_weights(collapsed, P)
-    n_iter = 1
+    # To the end, whatever tol: it is called the closed form.
+    best = Incumbent(collapsed, replace(options, tol=0.0), "exact", "cpu")
+    found = best.run(_rounds(collapsed, best))
+    share = (problem.w / W[group])[:, None]
+    P = np.sqrt(share) * found.H[group]  # from super-samples to the coordinates sqrt(w) Q
+    return replace(found, H=_directions(problem, P), V=share * found.V[group])
+
+
+def _rounds(problem: Problem, best: Incumbent) -> Iterator[str]:
+    """Networks of super-samples until none of their neurons violates the dual constraint.
+
+    The pairs (e_k, g_k), one neuron a class, are optimal unless classes share neurons; then the
+    maximisers p of the dual constraint join them and all move together.
+    """
+    limit = problem.beta * (1 + 1e-7)
+    P = np.eye(len(problem.w))
+    G, b = _output_weights(problem, P)
     while True:
-        V = collapsed.dual_point(collapsed.features(P) @ G + b)
-        U = collapsed.Q @ V
-        joined, dual_norm = _copositive_maximum(U, P, problem.beta * (1 + 1e-7))
-        if dual_norm <= problem.beta * (1 + 1e-7):
-            break
-        if n_iter == options.max_iter:
-            _, dual_norm = _copositive_maximum(U, P)
-            break
+        best.offer(P, G, b)
+        V = problem.dual_point(problem.features(P) @ G + b)
+        U = problem.Q @ V
+        joined, dual_norm = _copositive_maximum(U, P, None if best.last_round else limit)
+        best.offer_dual(V, dual_norm)
+        if dual_norm <= limit:
+            yield "violated 0"
+            return
+        yield f"violated {len(joined)}"
         P, G = prune(P, G)
         small = 1e-3 * np.linalg.norm(G) + 1e-6 * np.linalg.norm(U)
         direction = joined @ U
         direction *= small / np.linalg.norm(direction, axis=1, keepdims=True)
         P, G = np.concatenate([P, joined.T], axis=1), np.concatenate([G, direction])
-        P, G, b = _descend(collapsed, P, G, b)
+        P, G, b = _descend(problem, P, G, b)
         P, _ = merge(*prune(P, G), angle=SAME_DIRECTION)
-        G, b = _output_weights(collapsed, P)
-        n_iter += 1
-    per_sample = V[group] * (problem.w / W[group])[:, None]
-    return _solution(problem, lift * P[group], G, b, per_sample, dual_norm, n_iter)
+        G, b = _output_weights(problem, P)
 
 
 def _output_weights(problem: Problem, P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -186,18 +198,9 @@ def _descend(
     return P / np.maximum(norms, 1e-300), G * norms[:, None], b
 
 
-def _solution(
-    problem: Problem,
-    P: np.ndarray,
-    G: np.ndarray,
-    b: np.ndarray,
-    V: np.ndarray,
-    dual_norm: float,
-    n_iter: int = 1,
-) -> Solution:
-    """Turn activations P (n, m) in the coordinates sqrt(w) Q."""
-    H = (np.sqrt(problem.w)[:, None] * problem.Q).T @ P
-    return Solution(H, G, b, V, dual_norm, "exact", n_iter)
+def _directions(problem: Problem, P: np.ndarray) -> np.ndarray:
+    """H (q, m) of the activations P (n, m) in the coordinates sqrt(w) Q."""
+    return (np.sqrt(problem.w)[:, None] * problem.Q).T @ P
 
 
 def _copositive_maximum(
@@ -206,8 +209,8 @@ def _copositive_maximum(
     """Maximum of ||U^T p|| over p >= 0, ||p|| <= 1: maximisers (m, K) found, and the value.
 
     The value is exact, or an upper bound if more than MAX_SUPPORTS classes are connected by
-    positive entries of U U^T. Given a limit, it suffices on which side of it the value is, and
-    above it the value of a search, from the columns of P (K, m), unit vectors and eigenvectors.
+    positive entries of U U^T. Given a limit, any bound will do below it, and above it one with
+    what a search finds there, from the columns of P (K, m), unit vectors and eigenvectors.
     """
     A = U @ U.T
     K = len(A)
@@ -222,7 +225,7 @@ def _copositive_maximum(
         p /= np.maximum(np.linalg.norm(p, axis=1, keepdims=True), 1e-300)
     values = np.linalg.norm(p @ U, axis=1)
     if limit is not None and values.max() > limit:
-        return _distinct(p, values), float(values.max())
+        return _distinct(p, values), bound
     bound, maximiser = 0.0, p[values.argmax()]
     # Entries < 0 between components only lower p^T A p: the maximum is that of a component.
     _, component = connected_components(A > 0)
