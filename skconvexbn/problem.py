@@ -12,6 +12,8 @@ import numpy as np
 from .losses import Loss
 
 Certificate = Literal["exact", "search", "sampled"]
+# Sums over the rows of a dual point up to this share of the weights are zero but for rounding.
+CENTRED = 1e-11
 # Directions H (q, m) and output weights G (m, C).
 Neurons = tuple[np.ndarray, np.ndarray]
 
@@ -84,30 +86,52 @@ class Problem:
         return self.loss_value(self.output(H, G, b, gates)) + self.beta * float(penalty)
 
     def best_intercept(self, F: np.ndarray) -> np.ndarray:
-        """Minimiser over b (C,) of Loss(F + 1 b^T); zeros without an intercept."""
+        """Minimiser over b (C,) of Loss(F + 1 b^T); zeros without an intercept.
+
+        Where logits saturate, Newton's method fails from far away. There it starts from twice the
+        best intercept of F / 2: the optimum at twice the temperature, where the loss bends less.
+        """
         b = np.zeros(self.n_outputs)
         if not self.fit_intercept:
             return b
-        value = self.loss.value(F, self.Y, self.w)
+        b, slope = self._newton_intercept(F, b)
+        if slope > CENTRED * self.w.sum() and 1 < np.abs(F).max() < 1e100:
+            near, lower = self._newton_intercept(F, 2 * self.best_intercept(F / 2))
+            b = near if lower < slope else b
+        return b
+
+    def _newton_intercept(self, F: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float]:
+        """Newton's method from b: where it ends, and the largest slope of the loss there."""
+        total = self.w.sum()
+        value = self.loss.value(F + b, self.Y, self.w)
+        gradient = self.loss.gradient(F + b, self.Y, self.w).sum(axis=0)
+        slope, last = float(np.abs(gradient).max()), np.inf
         for _ in range(100):
-            gradient = self.loss.gradient(F + b, self.Y, self.w).sum(axis=0)
-            if np.abs(gradient).max() <= 1e-15 * self.w.sum():
+            if slope <= 1e-15 * total or 0.5 * last < slope <= CENTRED * total:
                 break
             curvature = self.loss.hessian(F + b, self.w).sum(axis=0)
+            if not curvature.max() > 1e-100 * total:  # the loss is flat, or not a number
+                break
             newton = -np.linalg.lstsq(curvature, gradient, rcond=1e-14)[0]
-            step = 1.0
-            while step > 1e-6:
-                trial = self.loss.value(F + (b + step * newton), self.Y, self.w)
-                if trial <= value + 1e-4 * step * float(gradient @ newton):
-                    break
-                there = self.loss.gradient(F + (b + step * newton), self.Y, self.w).sum(axis=0)
-                if np.abs(there).max() <= 0.5 * np.abs(gradient).max():  # values are at rounding
+            descent = -float(gradient @ newton)
+            if descent <= 0:
+                break
+            # Steps of 20 logits; those of squared error, slope / total, are exact.
+            step = min(1.0, float((20 + slope / total) / np.abs(newton).max()))
+            shortest = 1e-6 * step
+            while step > shortest:
+                there = b + step * newton
+                trial = self.loss.value(F + there, self.Y, self.w)
+                ahead = self.loss.gradient(F + there, self.Y, self.w).sum(axis=0)
+                # Not far beyond the minimum on the line, whose value rounding may hide.
+                if trial <= value * (1 + 1e-12) and ahead @ newton <= 0.5 * descent:
                     break
                 step /= 2
             else:  # at the resolution of float64
                 break
-            b, value = b + step * newton, trial
-        return b
+            b, value, gradient = there, trial, ahead
+            slope, last = float(np.abs(gradient).max()), slope
+        return b, slope
 
     @cached_property
     def zero_intercept(self) -> np.ndarray:
@@ -126,10 +150,13 @@ class Problem:
     def dual(self, V: np.ndarray, dual_norm: float) -> float:
         """Lower bound on (P) from V, given dual_norm >= max_{||h||<=1} ||V^T relu(Q h)||.
 
-        V is scaled into the constraint of theory.md 4. With an intercept it must sum to zero over
-        the rows, as those of `dual_point` do. Outside the domain of the
-        conjugate the bound is -inf.
+        V is scaled into the constraint of theory.md 4. Outside the domain of the conjugate, or if
+        with an intercept V does not sum to zero over the rows, the bound is -inf.
         """
+        if self.fit_intercept:
+            size = self.w.sum() + np.abs(V).sum()
+            if not np.abs(V.sum(axis=0)).max() <= CENTRED * size:
+                return -np.inf
         scale = self.loss.best_scale(V, self.Y, self.w)
         if dual_norm > 0:
             scale = min(scale, self.beta / dual_norm)

@@ -1,5 +1,7 @@
 """Problem: primal, dual, intercepts, weak duality."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -33,6 +35,33 @@ def test_best_intercept(name):
     assert problem.loss_value(F + b) <= found.fun + 1e-12
     np.testing.assert_allclose(problem.dual_point(F).sum(axis=0), 0, atol=1e-11)
     assert not make_problem(name, fit_intercept=False).best_intercept(F).any()
+
+
+@pytest.mark.parametrize("scale", [1, 20, 160])
+@pytest.mark.parametrize("name", ["squared", "binary", "multinomial"])
+def test_dual_points_sum_to_zero_however_saturated(name, scale):
+    problem, rng = make_problem(name), np.random.default_rng(scale)
+    for _ in range(40):
+        V = problem.dual_point(scale * rng.standard_normal(problem.Y.shape))
+        assert np.abs(V.sum(axis=0)).max() <= 1e-9 * problem.w.sum()
+
+
+@pytest.mark.parametrize("logit", [50.0, 800.0, -1e4])
+def test_best_intercept_where_every_row_is_saturated(logit):
+    Y = np.zeros((100, 1))
+    Y[:10] = 1
+    problem = Problem(np.ones((100, 1)), Y, np.ones(100), BinaryLogLoss(), 1.0, True)
+    b = problem.best_intercept(np.full((100, 1), logit))
+    np.testing.assert_allclose(b, -np.log(9) - logit, rtol=1e-9)
+
+
+def test_a_dual_point_that_does_not_sum_to_zero_bounds_nothing():
+    problem = make_problem("binary", beta=100.0)
+    V = problem.dual_point(np.zeros_like(problem.Y))
+    assert problem.dual(V, 1.0) > -np.inf
+    V = problem.Y * problem.w[:, None]
+    assert problem.dual(V, 1.0) == -np.inf
+    assert replace(problem, fit_intercept=False).dual(V, 1.0) > -np.inf
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
