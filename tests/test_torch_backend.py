@@ -165,6 +165,15 @@ def test_best_masses_meet_the_optimality_conditions(kind, fit_intercept, massles
         np.testing.assert_allclose(V.sum(axis=0), 0, atol=1e-5)
 
 
+def test_masses_go_on_where_rows_are_saturated():
+    """Rare classes, uneven weights: undamped steps ended at 0.6 of the zero model's loss."""
+    rng = np.random.default_rng(4)
+    X, y = rng.standard_normal((17, 3)), np.r_[0, 2, 2, np.ones(14, int)]
+    w = 10 ** rng.uniform(-3, 3, 17)
+    model = ConvexBNClassifier(beta=3e-5, backend="torch", arrangements="sampled", random_state=0)
+    assert model.set_params(max_iter=5).fit(X, y, w).converged_
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_of_the_smoothed_descent(kind):
     """As autograd finds it, the width taken as fixed."""

@@ -24,6 +24,8 @@ from .nonnegative import nonnegative_qp
 BLOCK_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 26}
 # Newton steps for the masses at most.
 MAX_NEWTON = 30
+# Length below which a step is too short; the first weight of the damping, and its factors.
+SHORT, FIRST, MORE, LESS = 0.1, 1e-3, 10.0, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,10 +165,11 @@ def best_masses(
     Newton's method on the loss, every step an exact program over c >= 0 of the pairs that have mass
     or violate the dual constraint: most of the others never need to enter. V = -gradient at F then
     satisfies the constraint at every pair, as closely as the steps converged: until one gains no
-    more than enough.
+    more than enough. Where rows are saturated the quadratic model holds only nearby, and steps that
+    come out short are damped from then on.
     """
     A = Activations(model, x.H)
-    F, exact = model.output(x, A), False
+    F, exact, rho = model.output(x, A), False, 0.0
     value = model.objective(F, x)
     for _ in range(MAX_NEWTON):
         violated = (x.c == 0) & (_values(model, x, A, F) > (1 + tol) * model.problem.beta)
@@ -174,7 +177,7 @@ def best_masses(
             break
         index = torch.nonzero(violated | (x.c > 0))[:, 0]
         part, A_part, length = x[index], A.of(index), 1.0
-        c, b = _newton_masses(model, part, A_part, F, tol)
+        c, b = _newton_masses(model, part, A_part, F, tol, rho)
         while length > 1e-4:
             c_trial, b_trial = part.c + length * (c - part.c), x.b + length * (b - x.b)
             trial = Measure(part.H, part.G, c_trial, b_trial)
@@ -183,15 +186,23 @@ def best_masses(
             if trial_value < value:
                 break
             length /= 2
-        else:  # at the resolution of float64
-            break
-        decrease = value - trial_value
-        x = Measure(x.H, x.G, x.c.index_copy(0, index, trial.c), trial.b)
-        F, value = trial_F, trial_value
-        exact = isinstance(model.problem.loss, SquaredError) and length == 1
-        if decrease <= max(enough, 1e-9 * abs(value)):
+        decrease, little = value - trial_value, max(enough, 1e-9 * abs(min(value, trial_value)))
+        # The objective is convex: its slope along a step is the most that any length can gain.
+        short = length < SHORT and _descent(model, x, F, trial, trial_F) > little * length
+        rho = max(MORE * rho, FIRST) if short else LESS * rho if rho > FIRST else 0.0
+        if decrease > 0:
+            x = Measure(x.H, x.G, x.c.index_copy(0, index, trial.c), trial.b)
+            F, value = trial_F, trial_value
+            exact = isinstance(model.problem.loss, SquaredError) and length == 1
+        if not (short or decrease > little):  # less is the resolution of float64
             break
     return x, F
+
+
+def _descent(model: Model, x: Measure, F: Tensor, trial: Measure, trial_F: Tensor) -> float:
+    """Minus the slope of the objective at x, whose output is F, towards a trial."""
+    _, V = model.loss(F, slice(None))
+    return float((V * (trial_F - F)).sum() - model.problem.beta * (trial.c.sum() - x.c.sum()))
 
 
 def _values(model: Model, x: Measure, A: Activations, F: Tensor) -> Tensor:
@@ -204,13 +215,20 @@ def _values(model: Model, x: Measure, A: Activations, F: Tensor) -> Tensor:
 
 
 def _newton_masses(
-    model: Model, x: Measure, A: Activations, F: Tensor, tol: float
+    model: Model, x: Measure, A: Activations, F: Tensor, tol: float, rho: float
 ) -> tuple[Tensor, Tensor]:
-    """Minimise the quadratic model of the loss at F plus beta sum(c), over c >= 0 and b."""
+    """Minimise the quadratic model of the loss at F plus beta sum(c), over c >= 0 and b.
+
+    With rho, plus rho/2 times the squared changes of both, in the metric of the model's diagonal.
+    """
     k, beta, start = len(x), model.problem.beta, x.c.cpu().numpy()
     products = np.zeros((k + len(x.b) + 1,) * 2)
     for rows in model.blocks(k):
         products += gram(_columns(model, x, A[rows], F[rows], rows).T).cpu().numpy()
+    if rho:
+        damping = rho * products.diagonal()[:-1]
+        products[:-1, -1] += damping * np.concatenate([start, x.b.cpu().numpy()])
+        products[:-1, :-1] += np.diag(damping)
     M, a = products[:k, :k], products[:k, -1]
     if not model.problem.fit_intercept:
         return model.tensor(nonnegative_qp(M, a - beta, tol * beta, start)), x.b
