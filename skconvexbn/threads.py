@@ -57,17 +57,21 @@ def one_blas_thread() -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Limit BLAS and torch to one thread until the last job that runs in this process leaves."""
+    """Limit BLAS to one thread until the last job that runs in this process leaves, and torch here.
+
+    Torch keeps a number for each thread that has used it, and the last one set for new threads:
+    every job gives its thread its own number back, the last also the first's, to new threads.
+    """
     import torch
 
     with one_blas_thread():
         with _Limits.lock:
+            own = torch.get_num_threads()
             _Limits.torch_jobs += 1
-            torch.set_num_threads(1)  # also the setting of the calling thread
+            torch.set_num_threads(1)
         try:
             yield
         finally:
             with _Limits.lock:
                 _Limits.torch_jobs -= 1
-                if not _Limits.torch_jobs:
-                    torch.set_num_threads(_Limits.torch)
+                torch.set_num_threads(own if _Limits.torch_jobs else _Limits.torch)

@@ -1,6 +1,7 @@
 """Cross-validated estimators against GridSearchCV, by weights and groups, and on every backend."""
 
 import pickle
+import threading
 import warnings
 
 import joblib
@@ -416,14 +417,29 @@ def test_thread_settings_are_as_before(backend, two_threads):
 
 def test_limits_last_until_the_last_job_leaves(two_threads):
     before = thread_settings()
-    first, second = one_thread(), one_thread()
-    first.__enter__()
-    second.__enter__()
-    assert thread_settings() == (1, [1] * len(before[1]))
-    first.__exit__(None, None, None)
-    assert thread_settings() == (1, [1] * len(before[1]))
-    second.__exit__(None, None, None)
+    one = [1] * len(before[1])
+    inside, leave, settings = threading.Event(), threading.Event(), []
+
+    def job():
+        with one_thread():
+            inside.set()
+            leave.wait()
+            settings.append(thread_settings())
+
+    other = threading.Thread(target=job)
+    with one_thread():
+        other.start()
+        inside.wait()
+        assert thread_settings() == (1, one)
+    assert thread_settings() == (2, one)  # torch's number is this thread's own
+    leave.set()
+    other.join()
+    assert settings == [(1, one)]
     assert thread_settings() == before
+    fresh = threading.Thread(target=lambda: settings.append(thread_settings()))
+    fresh.start()
+    fresh.join()
+    assert settings[-1] == before
 
 
 def test_limits_of_blas_alone_leave_the_threads_of_torch(two_threads):
