@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Weights below this fraction of the largest are zero: all that there can be of them do not change
+# a sum, and entries of Q, which grow as w^-1/2, stay in the range of float32.
+NEGLIGIBLE = 1e-30
+
 
 @dataclass(frozen=True, eq=False)
 class DistinctRows:
@@ -25,14 +29,14 @@ class DistinctRows:
 
     @classmethod
     def of(cls, X: np.ndarray, Y: np.ndarray, w: np.ndarray) -> DistinctRows:
-        """Merge equal rows of X (n, d); rows of zero weight are dropped."""
+        """Merge equal rows of X (n, d); rows of next to no weight are dropped."""
         eps = float(np.finfo(X.dtype).eps)
         with np.errstate(over="ignore"):
             if not np.isfinite(w.sum()):
                 raise ValueError(
                     "Sample weights add up to more than float64 holds; divide them by the largest."
                 )
-        kept = w / w.max() > 0  # not even in units of the largest
+        kept = w / w.max() > NEGLIGIBLE
         X, Y, w = (a[kept].astype(np.float64, copy=False) for a in (X, Y, w))
         rows = np.ascontiguousarray(X + 0.0)  # -0.0 and 0.0 are one value
         keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()

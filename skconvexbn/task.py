@@ -22,6 +22,8 @@ ORACLE = 60, 30, 0.01
 MAX_SHARES = 0.1, 0.2
 # beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
 BETA_LIMIT = 1e-7
+# A beta_max below this is rounding, in units of ||sqrt(w)|| ||sqrt(w) Q||: V is w times order 1.
+NO_SIGNAL = 1e-14
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,16 +47,22 @@ class Task:
     seed: int
 
     def beta_max(self, n_starts: int, n_steps: int, last_step: float) -> float:
-        """Smallest beta of the zero model, in the solver's units, by a search (theory.md 4)."""
+        """Smallest beta of the zero model, in the solver's units, by a search (theory.md 4).
+
+        Zero where it is rounding.
+        """
         starts = self.basis.random_directions(n_starts, np.random.RandomState(self.seed))
-        V = self.problem.dual_point(np.zeros_like(self.problem.Y))
-        return multi_start(self.problem.Q, V, starts, n_steps, last_step)
+        Q, V = self.problem.Q, self.problem.dual_point(np.zeros_like(self.problem.Y))
+        found, root = multi_start(Q, V, starts, n_steps, last_step), np.sqrt(self.problem.w)
+        size = np.linalg.norm(root) * np.linalg.norm(root[:, None] * Q)
+        return found if found > NO_SIGNAL * size else 0.0
 
     def resolve_beta(self, beta: float | str) -> float:
         """Beta in the solver's units: as given, by the rule for "auto", or the limit for 0.
 
         The rule is 0.7 var(Y) sqrt(q) / beta_max for squared error and 0.07 q / beta_max for log
-        loss, at most shares of beta_max, the smallest beta of the zero model (theory.md 4).
+        loss, at most shares of beta_max, the smallest beta of the zero model (theory.md 4). Where
+        that is zero, so is the network at any beta, and the unit stands for all but 0.
         """
         problem, units = self.problem, self.units
         squared = isinstance(problem.loss, SquaredError)
@@ -62,10 +70,10 @@ class Task:
         if not isinstance(beta, str) and (beta > 0 or interpolates):
             return float(beta) / units.beta
         beta_max = self.beta_max(*ORACLE)
+        if beta == 0:
+            return BETA_LIMIT * (beta_max or 1.0)
         if beta_max == 0:
             return 1.0
-        if beta == 0:
-            return BETA_LIMIT * beta_max
         q, variance = problem.Q.shape[1], 2 * problem.zero_loss / problem.w.sum()
         rule = 0.7 * variance * np.sqrt(q) if squared else 0.07 * q
         return min(rule / (beta_max * units.weight), MAX_SHARES[not squared] * beta_max)

@@ -263,6 +263,29 @@ def test_a_weight_that_vanishes_beside_the_others_is_none():
     np.testing.assert_allclose(model.predict(X), without.predict(X))
 
 
+@pytest.mark.parametrize("weight", [5e-324, 1e-78])
+def test_a_column_that_varies_only_in_a_row_of_next_to_no_weight(weight):
+    """A deviation of zero, or entries of Q beyond float32, whose search found no violation."""
+    rng = np.random.default_rng(1)
+    X = np.hstack([rng.standard_normal((40, 3)), np.eye(40)[:, :1]])
+    y, w = X[:, 0] + np.abs(X[:, 1]) > 1, np.ones(40)
+    w[0] = weight
+    model = ConvexBNClassifier(beta=0.1, backend="torch", random_state=0)
+    dual = model.fit(X, y, sample_weight=w).dual_objective_
+    w[0] = 0
+    assert dual <= model.set_params(tol=1e-4).fit(X, y, sample_weight=w).objective_
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_without_signal_beta_is_the_unit_or_the_limit(classes):
+    """beta_max is rounding there, and once made beta 5e-17."""
+    X, y = np.ones((10, 2)), np.arange(10) % classes
+    model = ConvexBNClassifier(backend="torch").fit(X, y)
+    assert model.beta_ == pytest.approx(np.sqrt(10))  # weights of mean 10 once rows are merged
+    assert model.n_neurons_ == 0
+    assert ConvexBNClassifier(beta=0, backend="torch").fit(X, y).beta_ < 1e-6
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("bias_scale", [1e6, 1e9, 1e11])
 def test_a_huge_bias_scale_is_no_better_than_its_certificate(bias_scale):
