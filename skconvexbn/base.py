@@ -189,7 +189,7 @@ class ConvexBNBase(BaseEstimator):
         b = problem.loss.canonical_intercept(b)
         objective = problem.primal(H, G, b, gates)
         gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
-        converged = bool(gap <= max(self.tol, ROUNDING) * problem.zero_loss)
+        closed = bool(gap <= max(self.tol, ROUNDING) * problem.zero_loss)
         objective, gap, zero_loss = (
             units.objective * v for v in (objective, gap, problem.zero_loss)
         )
@@ -207,8 +207,9 @@ class ConvexBNBase(BaseEstimator):
             gap=gap,
             zero_loss=zero_loss,
             certificate=solution.certificate,
-            converged=converged and not solution.interrupted and not solution.cut_short,
+            converged=closed and not solution.interrupted and not solution.cut_short,
             interrupted=solution.interrupted,
+            cut_short=closed and solution.cut_short,
             n_iter=solution.n_iter,
             backend=task.backend,
             device=solution.device,
@@ -287,16 +288,20 @@ class ConvexBNBase(BaseEstimator):
         self._set_network(fit.network)
 
     def _warn_unless_converged(self, fit: Fit) -> None:
-        if not fit.converged:
-            stopped = "Interrupted: the" if fit.interrupted else "The"
-            gap = fit.gap / max(fit.zero_loss, 1e-300)
-            warnings.warn(
-                f"{stopped} duality gap is {gap:.2e} of the zero model's loss "
-                f"(tol={self.tol:g}) after {fit.n_iter} iterations (max_iter={self.max_iter}, "
-                f"max_time={self.max_time}); increase the limit that was reached, or tol, or beta.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
+        if fit.converged:
+            return
+        begin, end = "The", "increase the limit that was reached, or tol, or beta."
+        if fit.interrupted:
+            begin, end = "Interrupted: the", "no full search vouches for it: fit again."
+        elif fit.cut_short:
+            end = "max_time ended the search that would vouch for it: increase max_time."
+        gap = fit.gap / max(fit.zero_loss, 1e-300)
+        warnings.warn(
+            f"{begin} duality gap is {gap:.2e} of the zero model's loss (tol={self.tol:g}) after "
+            f"{fit.n_iter} iterations (max_iter={self.max_iter}, max_time={self.max_time}); {end}",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
 
     def _set_network(self, network: Network) -> None:
         self._network = network

@@ -275,7 +275,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         Warns
         -----
         ConvergenceWarning
-            If the gap is above tol when the solver stops.
+            If the gap is above tol when the solver stops, or ``max_time`` or Ctrl-C ended the
+            search that would vouch for it.
         """
         self._fit_network(self._training(*self._validate(X, y, sample_weight)))
         return self

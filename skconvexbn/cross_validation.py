@@ -141,7 +141,8 @@ class CrossValidated(ConvexBNBase):
         Warns
         -----
         ConvergenceWarning
-            If the gap of the final network is above tol.
+            If the gap of the final network is above tol, or ``max_time`` or Ctrl-C ended the
+            search that would vouch for it.
         """
         _raise_for_params(params, self, "fit")
         if isinstance(sample_weight, Real):

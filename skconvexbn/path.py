@@ -128,7 +128,7 @@ def convex_bn_path(
         - ``loss``, the objective without its penalty;
         - ``n_neurons``; ``n_iter``, rounds of the solver;
         - ``certificate``, what the gap is relative to, and ``converged``, whether the gap reached
-          tol;
+          tol by a search that was not cut short;
         - ``network``, a list of fitted estimators, with ``return_networks=True``.
 
         And ``zero_loss``, the loss of the model without neurons, of which tol is a fraction.
@@ -143,7 +143,8 @@ def convex_bn_path(
     Warns
     -----
     ConvergenceWarning
-        If gaps are above tol, or Ctrl-C ended the path.
+        If gaps are above tol, ``max_time`` ended the searches that would vouch for them, or Ctrl-C
+        the path.
 
     See Also
     --------
@@ -166,35 +167,47 @@ def convex_bn_path(
     model._validate_params()
     training = model._training(*model._validate(X, y, sample_weight))
     seed = check_random_state(model.random_state).randint(np.iinfo(np.int32).max)
-    networks, losses = [], []
+    networks, fits = [], list[Fit]()
     for rank, shrinkage in combinations(ranks, shrinkages):
         model = copy(model).set_params(rank=rank, shrinkage=shrinkage)
         model._validate_params()
         for fit in _points(model, model._task(training, seed), betas, eps, early_stopping):
             networks.append(copy(model).set_params(beta=fit.beta))
             networks[-1]._set_fit(fit)
-            losses.append(fit.loss)
+            fits.append(fit)
         if fit.interrupted:
             break
     arrays = {name: np.array([getattr(n, f"{name}_") for n in networks]) for name in ATTRIBUTES}
-    late = np.count_nonzero(~arrays["converged"])
-    if late:
-        cut = f"Interrupted: the path ends at beta={fit.beta:g}. " if fit.interrupted else ""
-        warnings.warn(
-            f"{cut}The duality gap is above tol={model.tol:g} at {late} of {len(networks)} points; "
-            "increase max_iter, max_time or tol.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
+    _warn_unless_converged(fits, model)
     path = Bunch(
         **arrays,
         shrinkage=np.array([n.shrinkage for n in networks]),
-        loss=np.array(losses),
+        loss=np.array([f.loss for f in fits]),
         zero_loss=fit.zero_loss,
     )
     if return_networks:
         path.network = networks
     return path
+
+
+def _warn_unless_converged(fits: list[Fit], model: ConvexBNBase) -> None:
+    cut = sum(fit.cut_short for fit in fits)
+    late = sum(not fit.converged and not fit.cut_short and not fit.interrupted for fit in fits)
+    reasons = []
+    if fits[-1].interrupted:
+        reasons.append(f"Interrupted: the path ends at beta={fits[-1].beta:g}.")
+    if late:
+        reasons.append(
+            f"The duality gap is above tol={model.tol:g} at {late} of {len(fits)} points; "
+            "increase max_iter, max_time or tol."
+        )
+    if cut:
+        reasons.append(
+            f"max_time={model.max_time} ended the search that would vouch for the duality gap at "
+            f"{cut} of {len(fits)} points; increase max_time."
+        )
+    if reasons:
+        warnings.warn(" ".join(reasons), ConvergenceWarning, stacklevel=4)
 
 
 def _check_lists(params: dict[str, Any]) -> None:

@@ -84,7 +84,8 @@ class Fit:
     """A network with its certificate, in the units of the data.
 
     ``start`` has its neurons (H, G) in those of the solver, if there are any: another fit of the
-    task may start there.
+    task may start there. ``cut_short`` says that the gap looks closed, but that ``max_time`` ended
+    the search that would vouch for it.
     """
 
     network: Network
@@ -97,6 +98,7 @@ class Fit:
     certificate: Certificate
     converged: bool
     interrupted: bool
+    cut_short: bool
     n_iter: int
     backend: str
     device: str

@@ -1,5 +1,7 @@
 """Paths along beta against single fits, gaps and the zero model."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
@@ -109,6 +111,16 @@ def test_points_above_tol_are_counted_in_a_warning(diabetes):
     X, y = diabetes
     with pytest.warns(ConvergenceWarning, match=r"above tol=1e-09 at 1 of 2 points; increase"):
         convex_bn_path(X, y, betas=[1e6, 100.0], tol=1e-9, max_iter=1)
+
+
+def test_points_of_searches_cut_short_are_not_said_to_be_above_tol(diabetes):
+    X, y = diabetes
+    with pytest.warns(ConvergenceWarning) as caught:
+        path = convex_bn_path(X, y, betas=[1e3, 500.0], tol=0.5, max_time=0)
+    assert np.all(path.dual_gap < 0.5 * path.zero_loss)
+    message = "^max_time=0 ended the search that would vouch for the duality gap at 2 of 2 points"
+    assert [bool(re.match(message, str(w.message))) for w in caught] == [True]
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize(

@@ -431,7 +431,7 @@ def test_interrupted_in_a_thorough_search_is_not_converged(monkeypatch):
 
     monkeypatch.setattr(BasinHopping, "hop", interrupted)
     X, y = load_diabetes(return_X_y=True)
-    with pytest.warns(ConvergenceWarning, match="Interrupted: the duality gap is"):
+    with pytest.warns(ConvergenceWarning, match=r"Interrupted: .* no full search vouches for it"):
         model = ConvexBNRegressor(random_state=0, tol=1e-2).fit(X, y)
     assert not model.converged_
     assert model.score(X, y) > 0.5
@@ -442,7 +442,7 @@ def test_a_thorough_search_cut_short_is_not_converged():
     X, y = load_diabetes(return_X_y=True)
     model = ConvexBNRegressor(random_state=0, tol=0.5)
     assert model.fit(X, y).converged_
-    with pytest.warns(ConvergenceWarning, match="max_time=0"):
+    with pytest.warns(ConvergenceWarning, match="max_time ended the search that would vouch"):
         model.set_params(max_time=0).fit(X, y)
     assert model.dual_gap_ < 0.5 * model.zero_loss_
     assert not model.converged_
