@@ -157,8 +157,8 @@ class CrossValidated(ConvexBNBase):
         folds = list(splitter.split(X, y, **split_params))
         if not folds:
             raise ValueError(f"cv={self.cv!r} has no folds; give some, or their number.")
-        if score_params.get("sample_weight") is not None:
-            _check_scored(weight, folds)
+        weighted = score_params.get("sample_weight") is not None
+        _check_folds(y, weight, folds, is_classifier(self), weighted)
         parallel = Parallel(n_jobs=self.n_jobs)
 
         scorer = self._default_scorer() if self.scoring is None else self._given_scorer()
@@ -325,12 +325,36 @@ class CrossValidated(ConvexBNBase):
         return shares / shares.sum()
 
 
-def _check_scored(weight: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    for k, (_, test) in enumerate(folds, 1):
-        if not np.any(weight[test] > 0):
+def _check_folds(
+    y: np.ndarray,
+    weight: np.ndarray,
+    folds: list[tuple[np.ndarray, np.ndarray]],
+    classes: bool,
+    weighted: bool,
+) -> None:
+    """Refuse folds that cannot be fitted or scored: the errors there would not name them."""
+    for k, (train, test) in enumerate(folds, 1):
+        place, fitted = f"{k} of {len(folds)}", y[train][weight[train] > 0]
+        if len(y[train]) < 2:
             raise ValueError(
-                f"Test fold {k} of {len(folds)} has no sample of positive weight; use a cv that "
-                "shuffles, fewer folds, or drop samples of zero weight."
+                f"Training fold {place} has fewer than 2 samples; use a cv that leaves more to fit."
+            )
+        if not len(fitted):
+            raise ValueError(
+                f"Training fold {place} has no sample of positive weight; use a cv that shuffles, "
+                "fewer folds, or drop samples of zero weight."
+            )
+        if classes and len(np.unique(fitted)) == 1:
+            raise ValueError(
+                f"Training fold {place} has one class among samples of positive weight; use a cv "
+                "that shuffles or stratifies, or more samples of the other classes."
+            )
+        if not len(y[test]):
+            raise ValueError(f"Test fold {place} is empty; use a cv with samples in every fold.")
+        if weighted and not np.any(weight[test] > 0):
+            raise ValueError(
+                f"Test fold {place} has no sample of positive weight; use a cv that shuffles, "
+                "fewer folds, or drop samples of zero weight."
             )
 
 

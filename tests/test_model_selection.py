@@ -260,7 +260,7 @@ def test_labels_that_a_fold_lacks():
     assert model.classes_.tolist() == [0, 1, 2, 7]
     assert np.isfinite(model.best_score_)
     folds = [(np.flatnonzero(y == 0), np.flatnonzero(y == 1))]
-    with pytest.raises(ValueError, match="at least 2 classes"):
+    with pytest.raises(ValueError, match="Training fold 1 of 1 has one class"):
         ConvexBNClassifierCV(cv=folds).fit(X, y)
 
 
@@ -486,6 +486,24 @@ def test_a_test_fold_without_weight_is_refused(data):
     search = ConvexBNRegressorCV(betas=[1.0], cv=KFold(2))
     with pytest.raises(ValueError, match="Test fold 1 of 2 has no sample of positive weight"):
         search.fit(X, y, sample_weight=weight)
+
+
+ROWS = np.arange(90)
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        ([(ROWS, ROWS), (ROWS[:50], ROWS[50:])], "Training fold 2 of 2 has one class"),
+        ([(ROWS, ROWS[:0])], "Test fold 1 of 1 is empty"),
+        ([(ROWS[:1], ROWS[1:])], "Training fold 1 of 1 has fewer than 2 samples"),
+        ([(ROWS[:5], ROWS[5:])], "Training fold 1 of 1 has no sample of positive weight"),
+    ],
+)
+def test_folds_that_cannot_be_fitted_or_scored_are_named(data, folds, message):
+    X, _, weight, _ = data
+    with pytest.raises(ValueError, match=message):
+        ConvexBNClassifierCV(cv=folds).fit(X, ROWS > 60, sample_weight=weight * (ROWS > 4))
 
 
 def test_a_splitter_without_folds_is_refused(data):
