@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from copy import copy, deepcopy
-from itertools import groupby
+from itertools import cycle, groupby
 from numbers import Integral, Real
 from operator import itemgetter
 from time import perf_counter
@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from sklearn.base import _fit_context, is_classifier
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
@@ -149,12 +149,13 @@ class CrossValidated(ConvexBNBase):
             sample_weight = np.full(_num_samples(X), float(sample_weight))
         split_params, score_params = self._route(sample_weight, params)
         model, grid = self._candidates()
+        given = X, y
         X, y, weight = self._validate(X, y, sample_weight)
         training = self._training(X, y, weight)
         betas = self._betas(training)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
-        folds = list(splitter.split(X, y, **split_params))
+        folds = list(splitter.split(*given, **split_params))
         if not folds:
             raise ValueError(f"cv={self.cv!r} has no folds; give some, or their number.")
         weighted = score_params.get("sample_weight") is not None
@@ -167,15 +168,22 @@ class CrossValidated(ConvexBNBase):
                 f"average=True needs scores that are minus a loss, got scoring={self.scoring!r}; "
                 "use scoring=None or one of the 'neg_' scorers."
             )
+        # The scorer of a user gets data and models as fit of the plain estimator has them; others
+        # do without checks and conversions of every test fold for every candidate.
+        names = getattr(self, "feature_names_in_", None) if callable(self.scoring) else None
+        scored = given if callable(self.scoring) else (X, y)
         with one_thread():  # here too: folds are whitened here, and jobs may be threads
             results = parallel(
                 delayed(_score_paths)(
-                    *(models, fold_training, seed, betas, scorer, X[test], y[test]),
+                    *(models, fold_training, seed, betas, scorer),
+                    *(_safe_indexing(a, test) for a in scored),
                     _check_method_params(X, score_params, indices=test),
                     f"[{type(self).__name__}] fold {k} of {len(folds)}" if self.verbose else None,
                 )
                 for k, (train, test) in enumerate(folds, 1)
-                for models, fold_training in _at(grid, model, X[train], y[train], weight[train])
+                for models, fold_training in _at(
+                    grid, model, X[train], y[train], weight[train], names
+                )
             )
         results = np.reshape(np.concatenate(results), (len(folds), -1, 3))
         self._set_scores(results, grid, betas)
@@ -364,10 +372,13 @@ def _at(
     X: np.ndarray,
     y: np.ndarray,
     weight: np.ndarray,
+    names: np.ndarray | None,
 ) -> Iterator[tuple[list[ConvexBNBase], Training]]:
-    """The models of each rank in the grid, with some rows whitened once."""
+    """The models of each rank in the grid, with some rows of features so named whitened once."""
     model = copy(model)
     training = model._training(*model._validate(X, y, weight))
+    if names is not None:
+        model.feature_names_in_ = names
     for _, points in groupby(grid, key=itemgetter("rank")):
         yield [copy(model).set_params(**params) for params in points], training
 
@@ -378,8 +389,8 @@ def _score_paths(
     seed: int,
     betas: np.ndarray,
     scorer: Callable[..., float],
-    X: np.ndarray,
-    y: np.ndarray,
+    X: Any,
+    y: Any,
     score_params: dict[str, Any],
     label: str | None,
 ) -> np.ndarray:
@@ -390,7 +401,9 @@ def _score_paths(
     results: list[tuple[float, float, float]] = []
     with one_thread():
         begin = perf_counter()
-        for model, fit in _candidate_fits(models, training, seed, betas):
+        fits = _candidate_fits(models, training, seed, betas)
+        for (model, fit), beta in zip(fits, cycle(betas.tolist()), strict=False):
+            model = copy(model).set_params(beta=beta)
             model._set_fit(fit)
             fitted = perf_counter()
             score = scorer(model, X, y, **score_params)

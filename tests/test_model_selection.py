@@ -6,6 +6,8 @@ import warnings
 
 import joblib
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import torch
 from sklearn import config_context
@@ -222,6 +224,37 @@ def test_scorers(data, kind):
         assert np.mean(scores) == pytest.approx(search.best_score_, abs=5e-3)
     else:
         assert search.best_params_["beta"] == 2.0  # of equals the first, fewest neurons
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_splitters_and_scorers_see_what_those_of_grid_search_do(data, frame, n_jobs):
+    X, y, w, _ = data
+    X = frame(dict(zip("abcd", X.T, strict=True)))
+    y = pd.Series(y) if frame is pd.DataFrame else y
+
+    class ByFirstColumn(KFold):
+        def split(self, X, y, groups=None):
+            assert type(y) is type(target)
+            order = np.argsort(np.asarray(X["a"]), kind="stable")
+            return ((order[train], order[test]) for train, test in super().split(X))
+
+    def score(model, X, y, sample_weight):
+        assert type(X) is frame
+        assert type(y) is type(target)
+        assert list(model.feature_names_in_) == list("abcd")
+        return -1000 * model.beta - model.shrinkage - np.mean(np.abs(model.predict(X)))
+
+    target = y
+    params = {"cv": ByFirstColumn(3), "scoring": score, "n_jobs": n_jobs}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        search = ConvexBNRegressorCV(**{**SMALL, **params}).fit(X, y, sample_weight=w)
+    assert search.best_params_["beta"] == 0.5
+    assert search.best_params_["shrinkage"] == 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ConvexBNRegressorCV(**SMALL, scoring="r2").fit(X, y)
 
 
 def test_scores_that_are_nan_lose(data):
