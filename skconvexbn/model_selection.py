@@ -60,8 +60,8 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
     backend : {"auto", "closed_form", "cvxpy", "torch"}, default="auto"
         Solver, see `ConvexBNRegressor`.
     device : None or str, default=None
-        Where "torch" solves: "cpu", "cuda" or "cuda:<index>"; None takes CUDA where it is present
-        and worth it.
+        Where "torch" solves: "cpu", "cuda", "cuda:<index>" or "mps"; None takes CUDA where it is
+        present and worth it, see `ConvexBNRegressor`.
     tol : float, default=1e-3
         Duality gap at which the final fit stops, as a fraction of the loss of the model without
         neurons. Candidates stop once a round of "torch" lowers the objective by no more than a
@@ -193,8 +193,8 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
     backend : {"auto", "closed_form", "cvxpy", "torch"}, default="auto"
         Solver, see `ConvexBNClassifier`.
     device : None or str, default=None
-        Where "torch" solves: "cpu", "cuda" or "cuda:<index>"; None takes CUDA where it is present
-        and worth it.
+        Where "torch" solves: "cpu", "cuda", "cuda:<index>" or "mps"; None takes CUDA where it is
+        present and worth it, see `ConvexBNClassifier`.
     tol : float, default=1e-2
         Duality gap at which the final fit stops, as a fraction of the loss of the model without
         neurons. Candidates stop once a round of "torch" lowers the objective by no more than a

@@ -69,8 +69,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
     device : None or str, default=None
         Where "torch" solves: "cpu", "cuda", "cuda:<index>" or "mps" (which has no float64: only
         the search runs there); None takes CUDA where it is present and n_samples * (rank + 1) is at
-        least 1e6. The other backends run on the CPU. On the CPU a fit with a product of at most 1e5
-        limits BLAS and torch to one thread while it runs.
+        least 1e6. The other backends run on the CPU. While "torch" solves, BLAS has one thread, and
+        on the CPU so has torch if the product is at most 50,000.
     tol : float, default=1e-2
         Duality gap at which to stop, as a fraction of the loss of the model without neurons
         (for squared error, units of R^2).

@@ -69,6 +69,18 @@ def test_every_parameter_and_attribute_is_documented_with_its_default(name, para
             assert re.search(rf"\b{attribute}\b", doc), attribute
 
 
+@pytest.mark.parametrize("name", PUBLIC[:4])
+def test_devices_are_documented_as_they_are(name):
+    from skconvexbn.solvers.torch import MAX_ONE_THREAD, MIN_CUDA_SIZE
+
+    text = getattr(import_module("skconvexbn"), name).__doc__
+    device = " ".join(text.split("    device : ")[1].split("    tol : ")[0].split())
+    assert all(f'"{kind}' in device for kind in ("cpu", "cuda", "cuda:", "mps"))
+    if not name.endswith("CV"):
+        assert f"{MIN_CUDA_SIZE:.0e}".replace("+0", "") in device
+        assert f"{MAX_ONE_THREAD:,}" in device
+
+
 PAGES = [
     "README.md",
     *(
