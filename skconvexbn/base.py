@@ -7,6 +7,7 @@ import time
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from itertools import repeat
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -132,8 +133,13 @@ class ConvexBNBase(BaseEstimator):
         whitening = Whitening.fit(rows.X, rows.w, scale=self.scale, eps=rows.eps)
         return Training(rows, whitening, loss)
 
-    def _fit_network(self, training: Training) -> None:
-        """Fit at the parameters of this estimator and set the fitted attributes."""
+    def _fit_network(self, X: Any, y: Any, sample_weight: Any) -> Fit:
+        """Fit at the parameters of this estimator and set the fitted attributes.
+
+        All at once: a fit that fails leaves those of the fit before as they were.
+        """
+        model = copy(self)
+        training = model._training(*model._validate(X, y, sample_weight))
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         earlier = self._earlier_activations(training.rows.X)
         task = self._task(training, seed, earlier)
@@ -142,8 +148,9 @@ class ConvexBNBase(BaseEstimator):
             shown = task.units.beta * beta
             print(f"[{type(self).__name__}] backend {task.backend}, beta {shown:.6g}")
         fit = self._solve(task, beta, self._start(task, earlier))
-        self._set_fit(fit)
-        self._warn_unless_converged(fit)
+        model._set_fit(fit)
+        self.__dict__ = model.__dict__
+        return fit
 
     def _task(self, training: Training, seed: int, earlier: np.ndarray | None = None) -> Task:
         """The problem at this rank, shrinkage and bias_scale, and how to solve it."""
@@ -300,7 +307,7 @@ class ConvexBNBase(BaseEstimator):
             f"{begin} duality gap is {gap:.2e} of the zero model's loss (tol={self.tol:g}) after "
             f"{fit.n_iter} iterations (max_iter={self.max_iter}, max_time={self.max_time}); {end}",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
 
     def _set_network(self, network: Network) -> None:

@@ -278,7 +278,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
             If the gap is above tol when the solver stops, or ``max_time`` or Ctrl-C ended the
             search that would vouch for it.
         """
-        self._fit_network(self._training(*self._validate(X, y, sample_weight)))
+        self._warn_unless_converged(self._fit_network(X, y, sample_weight))
         return self
 
     def _encode(

@@ -147,7 +147,21 @@ class CrossValidated(ConvexBNBase):
         _raise_for_params(params, self, "fit")
         if isinstance(sample_weight, Real):
             sample_weight = np.full(_num_samples(X), float(sample_weight))
-        split_params, score_params = self._route(sample_weight, params)
+        search = copy(self)  # one that fails leaves the attributes of the fit before
+        best = search._search(X, y, sample_weight, *self._route(sample_weight, params))
+        self.__dict__ = search.__dict__
+        self._warn_unless_converged(best)
+        return self
+
+    def _search(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        split_params: dict[str, Any],
+        score_params: dict[str, Any],
+    ) -> Fit:
+        """Set the results of the search and the fitted attributes; the best fit to all rows."""
         model, grid = self._candidates()
         given = X, y
         X, y, weight = self._validate(X, y, sample_weight)
@@ -187,8 +201,7 @@ class CrossValidated(ConvexBNBase):
             )
         results = np.reshape(np.concatenate(results), (len(folds), -1, 3))
         self._set_scores(results, grid, betas)
-        self._refit(model, grid, training, seed, betas, parallel)
-        return self
+        return self._refit(model, grid, training, seed, betas, parallel)
 
     def _refit(
         self,
@@ -198,7 +211,7 @@ class CrossValidated(ConvexBNBase):
         seed: int,
         betas: np.ndarray,
         parallel: Parallel,
-    ) -> None:
+    ) -> Fit:
         """Fit the best candidate to all rows, with its certificate; others that have a share too.
 
         Those are reached along beta, from the largest that has a share.
@@ -222,7 +235,7 @@ class CrossValidated(ConvexBNBase):
             networks = [fit.network for path in paths.values() for fit in path.values()]
             self._set_network(Network.average(networks, shares[shares > 0].tolist()))
         self.shares_ = shares.ravel()
-        self._warn_unless_converged(best)
+        return best
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Route ``sample_weight`` and other arguments of fit to the splitter and the scorer.

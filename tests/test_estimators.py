@@ -10,6 +10,7 @@ import pytest
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import laplacian_kernel
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -372,6 +373,40 @@ def test_bad_class_weights_are_refused(bad):
     X, y = small("multiclass")
     with pytest.raises(ValueError, match="class_weight must be finite numbers >= 0"):
         ConvexBNClassifier(class_weight={1: bad}).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("model", "bad"),
+    [
+        (ConvexBNRegressor(), ({"backend": "closed_form"}, lambda y: np.column_stack([y, y]))),
+        (ConvexBNClassifier(), ({}, lambda y: y[:5] * 0)),
+        (
+            ConvexBNRegressorCV(betas=[0.1], shrinkages=[0.0], cv=2),
+            ({"shrinkages": [0.5], "scoring": lambda model, X, y: np.nan}, lambda y: y),
+        ),
+    ],
+)
+def test_a_fit_that_fails_leaves_the_fit_before(model, bad):
+    X, y = small("regression")
+    model.set_params(random_state=0).fit(X, y > 0.5)
+    params, changed = bad
+    before = {name: value for name, value in vars(model).items() if name.endswith("_")}
+    predicted, y = model.predict(X), changed(y)
+    with pytest.raises(ValueError, match=r"does not apply|2 classes|All scores are NaN"):
+        model.set_params(**params).fit(np.column_stack([X, X])[: len(y)], y)
+    assert {name: value for name, value in vars(model).items() if name.endswith("_")} == before
+    np.testing.assert_array_equal(model.predict(X), predicted)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [ConvexBNRegressor(beta=0.01), ConvexBNRegressorCV(betas=[0.01], shrinkages=[0.0], cv=2)],
+)
+def test_convergence_warnings_point_to_the_call_of_fit(model):
+    X, y = small("regression")
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.set_params(backend="torch", max_iter=1, tol=1e-9).fit(X, y)
+    assert caught[0].filename == __file__
 
 
 def test_numpy_beta_keeps_double_precision():
