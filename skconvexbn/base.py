@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 ROUNDING = 1e-9
 
 
+def taken(beta: float | str, task: Task) -> float:
+    """Beta in the units of the data: exactly that given, or what "auto" and 0 stand for."""
+    resolved = task.units.beta * task.resolve_beta(beta)
+    return resolved if isinstance(beta, str) or beta == 0 else float(beta)
+
+
 class ConvexBNBase(BaseEstimator):
     """Parameters, fit and network output shared by the estimators."""
 
@@ -143,10 +149,9 @@ class ConvexBNBase(BaseEstimator):
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         earlier = self._earlier_activations(training.rows.X)
         task = self._task(training, seed, earlier)
-        beta = task.resolve_beta(self.beta)
+        beta = taken(self.beta, task)
         if self.verbose:
-            shown = task.units.beta * beta
-            print(f"[{type(self).__name__}] backend {task.backend}, beta {shown:.6g}")
+            print(f"[{type(self).__name__}] backend {task.backend}, beta {beta:.6g}")
         fit = self._solve(task, beta, self._start(task, earlier))
         model._set_fit(fit)
         self.__dict__ = model.__dict__
@@ -172,8 +177,9 @@ class ConvexBNBase(BaseEstimator):
         certify: bool = True,
         beside: Neurons | None = None,
     ) -> Fit:
-        """Solve at beta, in the solver's units, from the neurons of ``start``."""
-        problem, units = task.problem.with_beta(beta), task.units
+        """Solve at beta, in the units of the data, from the neurons of ``start``."""
+        units = task.units
+        problem = task.problem.with_beta(beta / units.beta)
         begin = time.perf_counter()
         with progress(int(self.verbose), type(self).__name__, self.tol, units.objective) as report:
             options = Options(
@@ -209,7 +215,7 @@ class ConvexBNBase(BaseEstimator):
             ),
             basis=task.basis,
             start=(H, G) if len(G) else None,
-            beta=units.beta * beta,
+            beta=beta,
             objective=objective,
             gap=gap,
             zero_loss=zero_loss,
@@ -237,7 +243,7 @@ class ConvexBNBase(BaseEstimator):
         """
         start = None
         for beta, others in zip(betas, beside or repeat(None), strict=False):
-            fit = self._solve(task, task.resolve_beta(beta), start or others, certify, others)
+            fit = self._solve(task, taken(beta, task), start or others, certify, others)
             start = fit.start
             yield fit
             if fit.interrupted:

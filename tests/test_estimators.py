@@ -409,6 +409,14 @@ def test_convergence_warnings_point_to_the_call_of_fit(model):
     assert caught[0].filename == __file__
 
 
+@pytest.mark.parametrize("beta", [1.0, np.float32(0.1), 3, "auto", 0.0])
+def test_beta_taken_is_the_number_given(beta):
+    X, y = small("regression")
+    taken = ConvexBNRegressor(beta=beta, random_state=0).fit(X, 7 * y).beta_
+    assert type(taken) is float
+    assert taken == beta or beta in ("auto", 0.0)
+
+
 def test_numpy_beta_keeps_double_precision():
     X, y = small("regression")
     model = ConvexBNRegressor(beta=np.float32(0.1), random_state=0).fit(X, y)

@@ -59,6 +59,12 @@ def test_path_of_squared_error(diabetes):
         assert path.loss[i] == pytest.approx(loss, rel=1e-9)
 
 
+def test_betas_are_exactly_those_given(diabetes):
+    X, y = diabetes
+    betas = 1e6 / np.arange(1.0, 50.0)
+    np.testing.assert_array_equal(convex_bn_path(X, y, betas=betas).beta, betas)
+
+
 def test_neurons_appear_just_below_beta_max(diabetes):
     X, y = diabetes
     top = convex_bn_path(X, y, betas=1, random_state=0).beta[0]
