@@ -51,6 +51,12 @@ def to_torch(network: Network, folded: bool, dtype: torch.dtype | None) -> torch
     import torch
     from torch.nn.utils import skip_init  # weights drawn at first would use up random numbers
 
+    dtype = torch.float64 if dtype is None else dtype
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(
+            f"dtype must be None or a floating-point type of torch such as torch.float32, got "
+            f"{dtype!r}."
+        )
     network = plain(network)
     (d, m), C = network.W.shape, len(network.b)
     head = skip_init(torch.nn.Linear, m, C)
@@ -73,7 +79,7 @@ def to_torch(network: Network, folded: bool, dtype: torch.dtype | None) -> torch
             "1.num_batches_tracked": np.array(1),  # the training rows
         }
     state |= {f"{len(layers) + 1}.weight": network.G.T, f"{len(layers) + 1}.bias": network.b}
-    exported = torch.nn.Sequential(*layers, torch.nn.ReLU(), head).to(dtype=dtype or torch.float64)
+    exported = torch.nn.Sequential(*layers, torch.nn.ReLU(), head).to(dtype=dtype)
     exported.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
     return exported.eval()
 

@@ -147,9 +147,9 @@ def test_torch_exports_draw_nothing_share_nothing_and_learn(folded):
     np.testing.assert_array_equal(raw(model, X_NEW), before)
 
 
-@pytest.mark.parametrize("dtype", ["float32", torch.int64])
+@pytest.mark.parametrize("dtype", ["float32", torch.int64, torch.complex64, np.float32])
 def test_torch_has_floating_point_types(dtype):
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="dtype must be None or a floating-point type of torch"):
         fitted("one output")[-1].to_torch(dtype=dtype)
 
 
