@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import estimator_html_repr
+from sklearn.utils import Bunch, estimator_html_repr
 
 from skconvexbn import (
     ConvergenceDisplay,
@@ -193,6 +193,8 @@ def test_names_of_scores(scoring, name):
 def test_a_path_of_something_else_is_refused():
     with pytest.raises(TypeError, match="takes what convex_bn_path returned, got dict"):
         RegularizationPathDisplay.from_path({"beta": [1.0]})
+    with pytest.raises(TypeError, match="takes what convex_bn_path returned, got Bunch"):
+        RegularizationPathDisplay.from_path(Bunch(data=np.ones(3)))
 
 
 @pytest.mark.parametrize("name", FITS)

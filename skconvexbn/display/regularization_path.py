@@ -132,12 +132,12 @@ class RegularizationPathDisplay(Display):
         ValueError
             If ``kind`` is none of the above.
         """
-        if not isinstance(path, Bunch):
+        names = ("beta", "rank", "shrinkage", "objective", "dual_objective", "n_neurons")
+        if not (isinstance(path, Bunch) and set(names) <= set(path)):
             raise TypeError(
                 f"{cls.__name__}.from_path takes what convex_bn_path returned, got "
                 f"{type(path).__name__}; pass that, or an estimator to from_estimator."
             )
-        names = ("beta", "rank", "shrinkage", "objective", "dual_objective", "n_neurons")
         display = cls(**{name: path[name] for name in names})
         return display.plot(kind=kind, ax=ax, line_kw=line_kw, fill_between_kw=fill_between_kw)
 
