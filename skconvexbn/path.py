@@ -230,10 +230,11 @@ def _points(
     else:
         grid = descending(betas)
     last = np.inf
+    constant = not task.basis.rank and model.fit_intercept  # features, whatever neurons do
     for fit in model._solve_path(task, grid):
         yield fit
         unit = model.tol * fit.zero_loss
         changed = fit.loss > unit and abs(last - fit.loss) >= UNCHANGED * unit
-        if early_stopping and not changed and (fit.n_neurons or not fit.zero_loss):
+        if early_stopping and not changed and (fit.n_neurons or constant or not fit.zero_loss):
             break
         last = fit.loss

@@ -62,7 +62,8 @@ def test_path_of_squared_error(diabetes):
 def test_betas_are_exactly_those_given(diabetes):
     X, y = diabetes
     betas = 1e6 / np.arange(1.0, 50.0)
-    np.testing.assert_array_equal(convex_bn_path(X, y, betas=betas).beta, betas)
+    path = convex_bn_path(X, y, betas=betas, ranks=(1,), max_iter=1)
+    np.testing.assert_array_equal(path.beta, betas)
 
 
 def test_neurons_appear_just_below_beta_max(diabetes):
@@ -159,6 +160,16 @@ def test_parameters_that_are_lists_of_a_path_are_refused():
         TypeError, match=r"takes ranks, a list of values, got rank=2; use ranks=\[2\]"
     ):
         convex_bn_path(np.eye(3), np.arange(3.0), rank=2)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+def test_path_of_constant_features_ends_once_nothing_changes(loss):
+    X, y = np.ones((10, 2)), np.arange(10) % 3
+    path = convex_bn_path(X, y, loss=loss, random_state=0)
+    assert len(path.beta) == 2
+    without = convex_bn_path(X, y, loss=loss, fit_intercept=False, random_state=0, betas=20)
+    assert without.n_neurons[-1] > 0
+    assert len(convex_bn_path(X, y, early_stopping=False, betas=5).beta) == 5
 
 
 def test_path_of_constant_targets_ends_at_once():
