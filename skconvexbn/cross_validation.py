@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from copy import copy, deepcopy
+from inspect import Parameter, signature
 from itertools import cycle, groupby
 from numbers import Integral, Real
 from operator import itemgetter
@@ -182,6 +183,11 @@ class CrossValidated(ConvexBNBase):
                 f"average=True needs scores that are minus a loss, got scoring={self.scoring!r}; "
                 "use scoring=None or one of the 'neg_' scorers."
             )
+        if weighted and not _takes_weight(scorer):
+            raise ValueError(
+                f"scoring={self.scoring!r} takes no sample_weight, which fit was given; use one "
+                "that does, or a callable (estimator, X, y, sample_weight) that may ignore it."
+            )
         # The scorer of a user gets data and models as fit of the plain estimator has them; others
         # do without checks and conversions of every test fold for every candidate.
         names = getattr(self, "feature_names_in_", None) if callable(self.scoring) else None
@@ -344,6 +350,13 @@ class CrossValidated(ConvexBNBase):
         shares = np.exp(-DECAY * (ratio - 1))
         shares[shares < MIN_SHARE] = 0.0
         return shares / shares.sum()
+
+
+def _takes_weight(scorer: Callable[..., float]) -> bool:
+    """Whether the scorer, or the metric in it, has a parameter for weights."""
+    parameters = signature(getattr(scorer, "_score_func", scorer)).parameters
+    open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
+    return open_ended or "sample_weight" in parameters
 
 
 def _check_folds(

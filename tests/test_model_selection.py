@@ -14,7 +14,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import UnsetMetadataPassedError
-from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error
+from sklearn.metrics import get_scorer, make_scorer, max_error, mean_absolute_error
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
 from threadpoolctl import threadpool_info
 
@@ -255,6 +255,18 @@ def test_splitters_and_scorers_see_what_those_of_grid_search_do(data, frame, n_j
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ConvexBNRegressorCV(**SMALL, scoring="r2").fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "scoring", ["neg_max_error", make_scorer(max_error), lambda model, X, y: 0.0]
+)
+def test_scorers_without_weights_are_refused_where_fit_has_some(data, scoring):
+    X, y, w, _ = data
+    search = ConvexBNRegressorCV(betas=[2.0], shrinkages=[0.0], cv=2, scoring=scoring)
+    with pytest.raises(ValueError, match=r"scoring=.* takes no sample_weight.*; use one that does"):
+        search.fit(X, y, sample_weight=w)
+    assert np.isfinite(search.fit(X, y).best_score_)
+    search.set_params(scoring=lambda *args, **params: 0.0).fit(X, y, sample_weight=w)
 
 
 def test_scores_that_are_nan_lose(data):
