@@ -138,7 +138,8 @@ def convex_bn_path(
     ValueError
         If an argument is invalid or a backend does not apply.
     TypeError
-        If beta, rank or shrinkage are given in place of their lists.
+        If beta, rank or shrinkage are given in place of their lists, or the estimator has no such
+        parameter.
 
     Warns
     -----
@@ -162,7 +163,7 @@ def convex_bn_path(
     >>> path.n_neurons[:2] > 0
     array([False,  True])
     """
-    _check_lists(params)
+    _check_names(params, ESTIMATORS[loss])
     model = ESTIMATORS[loss](**params)
     model._validate_params()
     training = model._training(*model._validate(X, y, sample_weight))
@@ -210,13 +211,19 @@ def _warn_unless_converged(fits: list[Fit], model: ConvexBNBase) -> None:
         warnings.warn(" ".join(reasons), ConvergenceWarning, stacklevel=4)
 
 
-def _check_lists(params: dict[str, Any]) -> None:
-    """Refuse one value of what the path takes many of."""
+def _check_names(params: dict[str, Any], estimator: type[ConvexBNBase]) -> None:
+    """Refuse one value of what the path takes many of, and what is no parameter."""
     for name in ("beta", "rank", "shrinkage"):
         if name in params:
             raise TypeError(
                 f"convex_bn_path takes {name}s, a list of values, got {name}={params[name]!r}; use "
                 f"{name}s=[{params[name]!r}]."
+            )
+    for name in params:
+        if name not in estimator().get_params():
+            raise TypeError(
+                f"convex_bn_path has no parameter {name!r}; besides its own it takes those of "
+                f"{estimator.__name__}."
             )
 
 
