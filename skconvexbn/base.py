@@ -34,8 +34,22 @@ from .whitening import Basis, Whitening
 if TYPE_CHECKING:
     import torch
 
+# Spreads of features with which neither their squares' mean nor the weights overflow.
+MIN_SPREAD, MAX_SPREAD = 1e-305, 1e307
 # Gaps below this fraction of the zero model's loss are rounding.
 ROUNDING = 1e-9
+
+
+def _check_spread(X: np.ndarray) -> None:
+    """Refuse features that batch normalisation cannot bring to unit variance in float64."""
+    with np.errstate(over="ignore"):
+        spread = np.ptp(X, axis=0)
+    bad = np.flatnonzero((spread > 0) & ~((spread > MIN_SPREAD) & (spread < MAX_SPREAD)))
+    if len(bad):
+        raise ValueError(
+            f"Feature {bad[0]} varies by {spread[bad[0]]:.3g}, which float64 cannot normalise; "
+            f"rescale X to vary by {MIN_SPREAD:g} to {MAX_SPREAD:g}, or not at all."
+        )
 
 
 def taken(beta: float | str, task: Task) -> float:
@@ -136,6 +150,7 @@ class ConvexBNBase(BaseEstimator):
     def _training(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Training:
         """What every rank, shrinkage and beta share, of validated data."""
         rows, loss = self._encode(X, y, weight)
+        _check_spread(rows.X)
         whitening = Whitening.fit(rows.X, rows.w, scale=self.scale, eps=rows.eps)
         return Training(rows, whitening, loss)
 

@@ -43,6 +43,18 @@ def test_a_constant_column_beside_others_is_ignored():
     assert not two.coefs_[0][2].any()
 
 
+@pytest.mark.parametrize("factor", [1e-310, 1e-306, 1e308])
+@pytest.mark.parametrize("model", [ConvexBNRegressor(), ConvexBNClassifier()])
+def test_features_that_float64_cannot_normalise_are_refused(model, factor):
+    X = RNG.uniform(-1, 1, (20, 2))
+    y = X[:, 0] > 0
+    for small in (1e-300, 1e300):
+        assert model.set_params(random_state=0).fit(small * X, y).score(small * X, y) > 0.5
+    X[:, 1] *= factor
+    with pytest.raises(ValueError, match=r"Feature 1 varies by .*; rescale X to vary by 1e-305 to"):
+        model.fit(X, y)
+
+
 def test_constant_targets():
     X = RNG.standard_normal((20, 2))
     model = ConvexBNRegressor().fit(X, np.full(20, 7.0))
