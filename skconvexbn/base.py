@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from itertools import repeat
+from math import isclose
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,8 @@ def _check_spread(X: np.ndarray) -> None:
 def taken(beta: float | str, task: Task) -> float:
     """Beta in the units of the data: exactly that given, or what "auto" and 0 stand for."""
     resolved = task.units.beta * task.resolve_beta(beta)
-    return resolved if isinstance(beta, str) or beta == 0 else float(beta)
+    given = not isinstance(beta, str) and isclose(resolved, beta)  # but for rounding
+    return float(beta if given else resolved)
 
 
 class ConvexBNBase(BaseEstimator):
