@@ -2,7 +2,8 @@
 
 Chains perturb their point, climb again, and go there unless it is much lower (Wales and Doye 1997):
 few long chains find larger maxima than many short ones in the same time, and chains that never go
-down stay twice as far below the largest. Maxima lie on kinks that such climbs miss by up to some
+down stay twice as far below the largest. The lowest begin anew: some of the largest maxima are
+narrow, and where no hop leads. Maxima lie on kinks that such climbs miss by up to some
 per cent, so the best new ones are polished, exactly, every few generations, unless they are only
 wanted as cuts. Somebody else decides when it is enough.
 """
@@ -21,6 +22,8 @@ from .search import MAX_POOL, NEAR, Maxima, Search, join, n_signs
 N_CHAINS = 300
 # Share of the chains that begin near active neurons, where most of the largest maxima are.
 SHARE_NEAR = 0.5
+# Share of the chains, the lowest, that begin anew every generation.
+FRESH = 0.2
 # Temperature of the Metropolis rule (the mean decrease that a chain accepts), relative to beta.
 TEMPERATURE = 0.1
 # Share of the climbs, the highest on their way, that are finished: all where they are wanted as
@@ -71,10 +74,10 @@ class BasinHopping:
         earlier: BasinHopping | None = None,
         polishing: float = 1.0,
     ) -> None:
-        self._search, self._V, self._beta = search, V, beta
+        self._search, self._V, self._beta, self._around = search, V, beta, around
         self._signs, self._polishing = n_signs(V), polishing
         self._kept = KEPT if polishing else 1.0
-        self.chains = self._begin(n_chains * self._signs, around, earlier)
+        self.chains = self._begin(n_chains * self._signs, earlier)
         self._new = [self.chains]
         self.largest = self.chains.largest
         self._seen = self._polished = around[:0]
@@ -88,16 +91,27 @@ class BasinHopping:
         return self._search.distinct(found, NEAR * self._beta, at_most)
 
     def hop(self) -> None:
-        """One generation: perturb the points, log-uniformly from 0.03 to 0.8, climb, go or stay."""
-        now, search = self.chains, self._search
-        H = now.H.cpu().numpy()
-        noise = search.log_uniform(0.03, 0.8, len(now))
-        starts = H + noise * search.noise(H.shape)
-        G, size = now.G.cpu().numpy(), np.clip(noise, 0.03, 0.5)
-        new = search.climb(self._V, starts, G, size, self._kept)
+        """One generation: perturb the points, log-uniformly from 0.03 to 0.8, climb, go or stay.
+
+        The lowest begin anew.
+        """
+        search = self._search
+        now = self.chains.above(-math.inf, len(self.chains))
+        n_fresh = int(FRESH * len(now))
+        n = len(now) - n_fresh
+        noise = search.log_uniform(0.03, 0.8, n)
+        hops = now[:n].H.cpu().numpy() + noise * search.noise((len(now.H), n))
+        starts, G, size = self._starts(n_fresh)
+        new = search.climb(
+            self._V,
+            np.hstack([hops, starts]),
+            np.concatenate([now[:n].G.cpu().numpy(), G]),
+            np.concatenate([np.clip(noise, 0.03, 0.5), size]),
+            self._kept,
+        )
         self._new.append(new)
         self.largest = max(self.largest, new.largest)
-        slack = search.exponential(TEMPERATURE * self._beta, len(now))
+        slack = np.append(search.exponential(TEMPERATURE * self._beta, n), [np.inf] * n_fresh)
         go = new.values > now.values - torch.as_tensor(slack).to(now.values)
         self.chains = _choose(go, new, now)
         self.n_generations += 1
@@ -109,8 +123,9 @@ class BasinHopping:
         """Whether this generation is one whose best maxima are polished."""
         return self._polishing > 0 and self.n_generations % POLISH_EVERY == 0
 
-    def _begin(self, n: int, around: Maxima, earlier: BasinHopping | None) -> Maxima:
-        search = self._search
+    def _starts(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of chains that begin: directions (q, n), g (n, C) and first steps (n,)."""
+        search, around = self._search, self._around
         starts, G, size = search.random(n, self._V.shape[1])
         if len(around):
             k, some = int(SHARE_NEAR * n), search.turns(len(around), int(SHARE_NEAR * n))
@@ -118,7 +133,11 @@ class BasinHopping:
             starts[:, :k] = around.H.cpu().numpy()[:, some] + noise * search.noise((len(starts), k))
             G[:k] = around.G.cpu().numpy()[some]
             size[:k] = np.clip(noise, 0.03, 0.3)
-        begun = search.climb(self._V, starts, G, size, self._kept)
+        return starts, G, size
+
+    def _begin(self, n: int, earlier: BasinHopping | None) -> Maxima:
+        search = self._search
+        begun = search.climb(self._V, *self._starts(n), self._kept)
         if earlier is None:
             return begun
         there = search.values(self._V, earlier.chains)

@@ -285,14 +285,17 @@ def test_chains_go_down_by_their_temperature_and_the_largest_is_kept(monkeypatch
     Q, V = (torch.as_tensor(a) for a in (basis(rng, 200, 12), rng.standard_normal((200, 1))))
     nothing = Maxima(V.new_zeros(12, 0), V.new_zeros(0, 1), V.new_zeros(0))
     hopping = BasinHopping(Search(Q, 0), V, 2.0, nothing)
-    lost, largest = [], hopping.largest
+    lost, fresh, largest = [], [], hopping.largest
     for _ in range(10):
-        before = values(hopping)
+        before = values(hopping).sort(descending=True).values
         hopping.hop()
-        lost.append(before - values(hopping))
+        hops, begun = (before - values(hopping)).split([480, 120])
+        lost.append(hops)
+        fresh.append(begun)
         assert hopping.largest >= largest
         largest = hopping.largest
     down = float(torch.cat(lost).max())
+    assert float(torch.cat(fresh).max()) > 0.2  # the lowest begin anew, wherever that is
     assert 0 < down <= 0.2 if temperature else down <= 0  # beta is 2
 
 
