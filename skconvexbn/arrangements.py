@@ -10,8 +10,8 @@ import numpy as np
 
 # Angle below which two hyperplanes count as one.
 SAME_ANGLE = 1e-8
-# Exact enumeration is refused above this many arrangements.
-MAX_ENUMERATED = 200_000
+# Exact enumeration is refused above this many arrangements, and entries of their masks.
+MAX_ENUMERATED, MAX_ENTRIES = 200_000, 500_000_000
 # Masks are expanded from bits to booleans this many at a time (entries).
 BLOCK_ENTRIES = 1 << 22
 
@@ -106,7 +106,8 @@ def enumerate_all(Q: np.ndarray, max_count: int = MAX_ENUMERATED) -> Arrangement
     Raises
     ------
     ValueError
-        If there may be more than ``max_count`` arrangements; the message has the count.
+        If there may be more than ``max_count`` arrangements, or too many for so many rows; the
+        message has the count.
 
     Examples
     --------
@@ -116,6 +117,7 @@ def enumerate_all(Q: np.ndarray, max_count: int = MAX_ENUMERATED) -> Arrangement
     """
     R, group, orientation = _hyperplanes(Q)
     count = count_arrangements(*R.shape)
+    max_count = min(max_count, MAX_ENTRIES // max(len(Q), 1))
     if count > max_count:
         raise ValueError(
             f"Enumeration of up to {count:.6g} arrangements of {len(R)} distinct rows in "

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # Spreads of features with which neither their squares' mean nor the weights overflow.
 MIN_SPREAD, MAX_SPREAD = 1e-305, 1e307
+# A larger one changes no fit: float64 resolves no more.
+MAX_BIAS_SCALE = 1e15
 # Gaps below this fraction of the zero model's loss are rounding.
 ROUNDING = 1e-9
 
@@ -71,7 +73,7 @@ class ConvexBNBase(BaseEstimator):
             Interval(RealNotInt, 0, 1, closed="neither"),
         ],
         "shrinkage": [Interval(Real, 0, 1, closed="both")],
-        "bias_scale": [Interval(Real, 0, None, closed="neither")],
+        "bias_scale": [Interval(Real, 0, MAX_BIAS_SCALE, closed="right")],
         "scale": ["boolean"],
         "fit_intercept": ["boolean"],
         "activation": [StrOptions({"relu", "gated_relu"})],

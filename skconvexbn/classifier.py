@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from .base import ConvexBNBase
-from .data import DistinctRows
+from .data import NEGLIGIBLE, DistinctRows
 from .export import to_mlp
 from .losses import BinaryLogLoss, Loss, MultinomialLogLoss, SquaredError
 
@@ -54,7 +54,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     shrinkage : float, default=0.0
         In [0, 1]: 0 is batch normalisation, 1 weight normalisation, see Notes.
     bias_scale : float, default=1.0
-        Factor b > 0: the penalty on a neuron's shift is alpha^2 / b^2.
+        Factor b in (0, 1e15]: the penalty on a neuron's shift is alpha^2 / b^2.
     scale : bool, default=True
         Scale the columns of X to unit variance before the singular value decomposition. No effect
         at full rank with ``shrinkage=0``.
@@ -259,7 +259,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         y : array-like of shape (n_samples,)
             Class labels, of two classes at least among the samples of positive weight.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights >= 0, not all zero; None stands for ones.
+            Weights >= 0, not all zero; None stands for ones. Those up to 1e-30 of the largest
+            count as 0.
 
         Returns
         -------
@@ -291,9 +292,10 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
                 f"The weights in class_weight must be finite numbers >= 0, got {self.class_weight}."
             )
         self.classes_, codes = np.unique(y, return_inverse=True)
-        present = np.unique(codes[weight > 0])
+        kept = weight > NEGLIGIBLE * weight.max()
+        present = np.unique(codes[kept])
         if len(present) < len(self.classes_):
-            X, codes, weight = X[weight > 0], codes[weight > 0], weight[weight > 0]
+            X, codes, weight = X[kept], codes[kept], weight[kept]
             self.classes_, codes = self.classes_[present], np.searchsorted(present, codes)
         if len(self.classes_) < 2:
             raise ValueError(

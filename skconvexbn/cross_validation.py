@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from copy import copy, deepcopy
-from inspect import Parameter, signature
 from itertools import cycle, groupby
 from numbers import Integral, Real
 from operator import itemgetter
@@ -29,7 +28,8 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _num_samples
 
-from .base import ConvexBNBase, taken
+from .base import MAX_BIAS_SCALE, ConvexBNBase, taken
+from .folds import check_folds, takes_weight
 from .losses import SquaredError
 from .network import Network
 from .path import combinations, descending
@@ -54,7 +54,7 @@ class CrossValidated(ConvexBNBase):
         "betas": [StrOptions({"auto"}), "array-like"],
         "ranks": ["array-like"],
         "shrinkages": ["array-like"],
-        "bias_scale": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "bias_scale": [StrOptions({"auto"}), Interval(Real, 0, MAX_BIAS_SCALE, closed="right")],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "average": ["boolean"],
@@ -174,7 +174,7 @@ class CrossValidated(ConvexBNBase):
         if not folds:
             raise ValueError(f"cv={self.cv!r} has no folds; give some, or their number.")
         weighted = score_params.get("sample_weight") is not None
-        _check_folds(y, weight, folds, is_classifier(self), weighted)
+        check_folds(y, weight, folds, is_classifier(self), weighted)
         parallel = Parallel(n_jobs=self.n_jobs)
 
         scorer = self._default_scorer() if self.scoring is None else self._given_scorer()
@@ -183,7 +183,7 @@ class CrossValidated(ConvexBNBase):
                 f"average=True needs scores that are minus a loss, got scoring={self.scoring!r}; "
                 "use scoring=None or one of the 'neg_' scorers."
             )
-        if weighted and not _takes_weight(scorer):
+        if weighted and not takes_weight(scorer):
             raise ValueError(
                 f"scoring={self.scoring!r} takes no sample_weight, which fit was given; use one "
                 "that does, or a callable (estimator, X, y, sample_weight) that may ignore it."
@@ -350,46 +350,6 @@ class CrossValidated(ConvexBNBase):
         shares = np.exp(-DECAY * (ratio - 1))
         shares[shares < MIN_SHARE] = 0.0
         return shares / shares.sum()
-
-
-def _takes_weight(scorer: Callable[..., float]) -> bool:
-    """Whether the scorer, or the metric in it, has a parameter for weights."""
-    parameters = signature(getattr(scorer, "_score_func", scorer)).parameters
-    open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
-    return open_ended or "sample_weight" in parameters
-
-
-def _check_folds(
-    y: np.ndarray,
-    weight: np.ndarray,
-    folds: list[tuple[np.ndarray, np.ndarray]],
-    classes: bool,
-    weighted: bool,
-) -> None:
-    """Refuse folds that cannot be fitted or scored: the errors there would not name them."""
-    for k, (train, test) in enumerate(folds, 1):
-        place, fitted = f"{k} of {len(folds)}", y[train][weight[train] > 0]
-        if len(y[train]) < 2:
-            raise ValueError(
-                f"Training fold {place} has fewer than 2 samples; use a cv that leaves more to fit."
-            )
-        if not len(fitted):
-            raise ValueError(
-                f"Training fold {place} has no sample of positive weight; use a cv that shuffles, "
-                "fewer folds, or drop samples of zero weight."
-            )
-        if classes and len(np.unique(fitted)) == 1:
-            raise ValueError(
-                f"Training fold {place} has one class among samples of positive weight; use a cv "
-                "that shuffles or stratifies, or more samples of the other classes."
-            )
-        if not len(y[test]):
-            raise ValueError(f"Test fold {place} is empty; use a cv with samples in every fold.")
-        if weighted and not np.any(weight[test] > 0):
-            raise ValueError(
-                f"Test fold {place} has no sample of positive weight; use a cv that shuffles, "
-                "fewer folds, or drop samples of zero weight."
-            )
 
 
 def _at(

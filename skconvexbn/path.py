@@ -105,7 +105,7 @@ def convex_bn_path(
     shrinkages : array-like, default=(0.0,)
         Values of ``shrinkage`` in [0, 1].
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights >= 0, not all zero; None stands for ones.
+        Weights >= 0, not all zero; None stands for ones. Up to 1e-30 of the largest count as 0.
     loss : {"squared_error", "log_loss"}, default="squared_error"
         Half the squared error of targets, or the cross-entropy of class labels.
     early_stopping : bool, default=True

@@ -40,7 +40,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
     shrinkage : float, default=0.0
         In [0, 1]: 0 is batch normalisation, 1 weight normalisation, see Notes.
     bias_scale : float, default=1.0
-        Factor b > 0: the penalty on a neuron's shift is alpha^2 / b^2.
+        Factor b in (0, 1e15]: the penalty on a neuron's shift is alpha^2 / b^2.
     scale : bool, default=True
         Scale the columns of X to unit variance before the singular value decomposition. No effect
         at full rank with ``shrinkage=0``.
@@ -195,7 +195,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights >= 0, not all zero; None stands for ones.
+            Weights >= 0, not all zero; None stands for ones. Those up to 1e-30 of the largest
+            count as 0.
 
         Returns
         -------

@@ -116,6 +116,11 @@ def test_too_many_is_an_error_before_memory_runs_out():
     assert peak < 1e7
 
 
+def test_many_rows_allow_fewer_arrangements():
+    with pytest.raises(ValueError, match=r"up to 20000 arrangements .* at most 5000 are allowed"):
+        enumerate_all(np.column_stack([np.arange(100_000) % 10_000, np.ones(100_000)]))
+
+
 @pytest.mark.parametrize("q", [1, 2, 3, 6])
 def test_parallel_rows_are_grouped(q):
     rng = np.random.default_rng(q)

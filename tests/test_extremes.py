@@ -348,3 +348,10 @@ def test_a_step_that_overflows_does_not_warn(recwarn):
     X = RNG.standard_normal((60, 3))
     ConvexBNClassifier(beta=0, arrangements="exact", rank=1).fit(X, X[:, 0] ** 2 > 0.3)
     assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
+
+
+def test_a_class_of_next_to_no_weight_is_none():
+    X = RNG.standard_normal((30, 2))
+    y, w = np.arange(30) % 3, np.where(np.arange(30) % 3 == 2, 1e-40, 1.0)
+    model = ConvexBNClassifier(random_state=0).fit(X, y, w)
+    assert model.classes_.tolist() == [0, 1]

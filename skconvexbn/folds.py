@@ -1,0 +1,48 @@
+"""Whether the folds of a cross-validation can be fitted and scored, before any is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import Parameter, signature
+
+import numpy as np
+
+
+def takes_weight(scorer: Callable[..., float]) -> bool:
+    """Whether the scorer, or the metric in it, has a parameter for weights."""
+    parameters = signature(getattr(scorer, "_score_func", scorer)).parameters
+    open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
+    return open_ended or "sample_weight" in parameters
+
+
+def check_folds(
+    y: np.ndarray,
+    weight: np.ndarray,
+    folds: list[tuple[np.ndarray, np.ndarray]],
+    classes: bool,
+    weighted: bool,
+) -> None:
+    """Refuse folds that cannot be fitted or scored: the errors there would not name them."""
+    for k, (train, test) in enumerate(folds, 1):
+        place, fitted = f"{k} of {len(folds)}", y[train][weight[train] > 0]
+        if len(y[train]) < 2:
+            raise ValueError(
+                f"Training fold {place} has fewer than 2 samples; use a cv that leaves more to fit."
+            )
+        if not len(fitted):
+            raise ValueError(
+                f"Training fold {place} has no sample of positive weight; use a cv that shuffles, "
+                "fewer folds, or drop samples of zero weight."
+            )
+        if classes and len(np.unique(fitted)) == 1:
+            raise ValueError(
+                f"Training fold {place} has one class among samples of positive weight; use a cv "
+                "that shuffles or stratifies, or more samples of the other classes."
+            )
+        if not len(y[test]):
+            raise ValueError(f"Test fold {place} is empty; use a cv with samples in every fold.")
+        if weighted and not np.any(weight[test] > 0):
+            raise ValueError(
+                f"Test fold {place} has no sample of positive weight; use a cv that shuffles, "
+                "fewer folds, or drop samples of zero weight."
+            )
