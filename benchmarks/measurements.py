@@ -299,6 +299,19 @@ def sampled():
 
 
 @tabulated
+def bounds():
+    return [
+        {"columns": "exponential" + (f"^{power}" if power > 1 else "")}
+        | {
+            f"bias scale {row['bias_scale']}": f"{row['false bounds']} of {row['fits']}, "
+            f"{short(row['largest excess [tol]'])}"
+            for row in group
+        }
+        for power, group in grouped(results("bounds"), "power").items()
+    ]
+
+
+@tabulated
 def sampling_gap():
     def percent(x):
         return "0 %" if x < 5e-4 else f"{float(f'{x:.2g}'):g} %"
