@@ -537,7 +537,7 @@ def test_neurons_refute_a_search_that_finds_nothing(kind, monkeypatch):
         hopping.n_generations += 1
 
     monkeypatch.setattr(Search, "round", lambda self, V, beta, active, *_, **__: active[:0])
-    monkeypatch.setattr(BasinHopping, "_begin", lambda self, n, around, earlier: around[:0])
+    monkeypatch.setattr(BasinHopping, "_begin", lambda self, n, earlier: self._around[:0])
     monkeypatch.setattr(BasinHopping, "hop", hop)
     problem = make_problem(kind)
     solution = backend.solve(problem, None, Options(0.2, 30))
