@@ -9,7 +9,6 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from itertools import repeat
-from math import isclose
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -53,13 +52,6 @@ def _check_spread(X: np.ndarray) -> None:
             f"Feature {bad[0]} varies by {spread[bad[0]]:.3g}, which float64 cannot normalise; "
             f"rescale X to vary by {MIN_SPREAD:g} to {MAX_SPREAD:g}, or not at all."
         )
-
-
-def taken(beta: float | str, task: Task) -> float:
-    """Beta in the units of the data: exactly that given, or what "auto" and 0 stand for."""
-    resolved = task.units.beta * task.resolve_beta(beta)
-    given = not isinstance(beta, str) and isclose(resolved, beta)  # but for rounding
-    return float(beta if given else resolved)
 
 
 class ConvexBNBase(BaseEstimator):
@@ -168,7 +160,7 @@ class ConvexBNBase(BaseEstimator):
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         earlier = self._earlier_activations(training.rows.X)
         task = self._task(training, seed, earlier)
-        beta = taken(self.beta, task)
+        beta = task.resolve_beta(self.beta)
         if self.verbose:
             print(f"[{type(self).__name__}] backend {task.backend}, beta {beta:.6g}")
         fit = self._solve(task, beta, self._start(task, earlier))
@@ -262,7 +254,7 @@ class ConvexBNBase(BaseEstimator):
         """
         start = None
         for beta, others in zip(betas, beside or repeat(None), strict=False):
-            fit = self._solve(task, taken(beta, task), start or others, certify, others)
+            fit = self._solve(task, task.resolve_beta(beta), start or others, certify, others)
             start = fit.start
             yield fit
             if fit.interrupted:

@@ -28,7 +28,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _num_samples
 
-from .base import MAX_BIAS_SCALE, ConvexBNBase, taken
+from .base import MAX_BIAS_SCALE, ConvexBNBase
 from .folds import check_folds, takes_weight
 from .losses import SquaredError
 from .network import Network
@@ -234,7 +234,7 @@ class CrossValidated(ConvexBNBase):
                 )
             paths = dict(zip(used, fits, strict=True))
             start = deepcopy(paths[i][j].start)  # arrays that ray returns are read-only
-        best = models[i]._solve(task, taken(betas[j], task), start)
+        best = models[i]._solve(task, task.resolve_beta(betas[j]), start)
         self._set_fit(best)
         if self.average:
             paths[i][j] = best

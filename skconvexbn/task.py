@@ -58,7 +58,7 @@ class Task:
         return found if found > NO_SIGNAL * size else 0.0
 
     def resolve_beta(self, beta: float | str) -> float:
-        """Beta in the solver's units: as given, by the rule for "auto", or the limit for 0.
+        """Beta in the units of the data: as given, by the rule for "auto", or the limit for 0.
 
         The rule is 0.7 var(Y) sqrt(q) / beta_max for squared error and 0.07 q / beta_max for log
         loss, at most shares of beta_max, the smallest beta of the zero model (theory.md 4). Where
@@ -68,15 +68,16 @@ class Task:
         squared = isinstance(problem.loss, SquaredError)
         interpolates = self.backend == "closed_form" and squared and problem.n_outputs == 1
         if not isinstance(beta, str) and (beta > 0 or interpolates):
-            return float(beta) / units.beta
+            return float(beta)
         beta_max = self.beta_max(*ORACLE)
         if beta == 0:
-            return BETA_LIMIT * (beta_max or 1.0)
+            return float(units.beta * BETA_LIMIT * (beta_max or 1.0))
         if beta_max == 0:
-            return 1.0
+            return float(units.beta)
         q, variance = problem.Q.shape[1], 2 * problem.zero_loss / problem.w.sum()
         rule = 0.7 * variance * np.sqrt(q) if squared else 0.07 * q
-        return min(rule / (beta_max * units.weight), MAX_SHARES[not squared] * beta_max)
+        most = MAX_SHARES[not squared] * beta_max
+        return float(units.beta * min(rule / (beta_max * units.weight), most))
 
 
 @dataclass(frozen=True, eq=False)
