@@ -88,13 +88,12 @@ class _Run:
         self.cuts = self._neurons(*(options.beside or (self.best.H, self.best.G)))
         self.hopping: BasinHopping | None = None
         self.mean: torch.Tensor | None = None
-        self.opened: BasinHopping | None = None  # the thorough search before, if the gap opened
 
     def rounds(self) -> Iterator[str]:
         """Rounds without end; the last and those with a closed gap end in a thorough search."""
         first, factor, last = WIDTHS
         width = first if self.options.start is None else WARM_WIDTH
-        x = self._start()
+        x, opened = self._start(), False
         certify = self.options.certify
         while True:
             before = self.best.primal
@@ -103,11 +102,12 @@ class _Run:
             small = before - self.best.primal <= SETTLED * self.best.limit
             settled = not certify and self.best.n_iter > 0 and small
             if not settled:
-                self._find_cuts(x, F)
+                self._find_cuts(x, F, opened)
             remark = f"cuts {len(self.cuts)}"
+            opened = False
             if certify and (self.best.closed or self.best.last_round):
                 x = self._close(x)
-                self.opened = None if self.best.closed else self.hopping
+                opened = not self.best.closed
                 remark += " (thorough search)"
             if settled or (self.best.closed and not certify):
                 self._finish(x, FINAL_WIDTHS[-2:-1])
@@ -179,24 +179,23 @@ class _Run:
         # with the cuts again, V violates fewer constraints: a certificate needs that
         return self._weigh(x.with_columns(self.cuts) if self.options.certify else x)
 
-    def _find_cuts(self, x: Measure, F: torch.Tensor) -> None:
+    def _find_cuts(self, x: Measure, F: torch.Tensor, opened: bool) -> None:
         """Search at the residual of the output F of the neurons x; what is found are the cuts.
 
         What is found may also refute the bound at the best dual point, which rests on a search as
-        quick as this one. After a thorough search that opened the gap again its chains will do.
+        quick as this one. After a thorough search that opened the gap its chains will do.
         """
         problem, best = self.problem, self.best
         V = self.model.tensor(problem.dual_point(F.cpu().numpy()))
         certify, near = self.options.certify, NEAR * problem.beta
-        if self.opened is None:
+        if opened and self.hopping:  # the next one is near, and goes on with them
+            found = self.search.values(V, join(x.neurons, self.hopping.chains))
+        else:
             found = self.search.round(
                 *(V, problem.beta, x.neurons, self.cuts),
                 n_random=N_RANDOM if certify else FEW,
                 polish=certify and best.gap < SMALL,
             )
-        else:  # the next one is near, and goes on with them
-            found = self.search.values(V, join(x.neurons, self.opened.chains))
-            self.opened = None
         found = join(found, self.search.values(V, self.cuts))
         if certify and best.n_iter + 1 >= FOLLOW:
             V, there = self._follow(V)
