@@ -96,6 +96,7 @@ def test_all_arrangements_give_the_exact_optimum():
     everything = enumerate_all(problem.Q)
     solution = backend.solve(problem, everything, Options(1e-8, 100))
     theirs = cvxpy_backend.solve(problem, everything, Options(1e-8, 100))
+    assert (solution.certificate, theirs.certificate) == ("sampled", "exact")
     assert_allclose(primal(problem, solution), primal(problem, theirs), rtol=1e-7)
 
 

@@ -142,7 +142,8 @@ def test_coarse_steps_climb_as_high(n_outputs, monkeypatch):
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3])
-def test_the_highest_climbs_are_finished_and_the_others_cut_short(n_outputs):
+def test_the_highest_climbs_are_finished_and_the_others_cut_short(n_outputs, monkeypatch):
+    monkeypatch.setattr("skconvexbn.search.ON_KINKS", 0.0)  # those have shorter steps
     rng = np.random.default_rng(8)
     Q = torch.as_tensor(basis(rng, 400, 20))
     V = torch.as_tensor(rng.standard_normal((400, n_outputs)))
@@ -154,7 +155,7 @@ def test_the_highest_climbs_are_finished_and_the_others_cut_short(n_outputs):
     assert some.largest == pytest.approx(whole.largest, rel=1e-6)
     assert whole.values[same].mean() > whole.values[~same].mean()
     lost = 1 - some.values / whole.values
-    assert -1e-3 < lost.min() < lost.max() < 0.25
+    assert -1e-3 < lost.min() < lost.max() < 0.2
     assert 1e-3 < lost[~same].median() < 0.05
 
 
