@@ -1,11 +1,12 @@
 """Basin hopping on ||V^T relu(Q h)||: the thorough search that has the last word on a gap.
 
-Chains perturb their point, climb again, and go there unless it is much lower (Wales and Doye 1997):
+Chains move their point, climb again, and go there unless it is much lower (Wales and Doye 1997):
 few long chains find larger maxima than many short ones in the same time, and chains that never go
-down stay twice as far below the largest. The lowest begin anew: some of the largest maxima are
-narrow, and where no hop leads. Maxima lie on kinks that such climbs miss by up to some
-per cent, so the best new ones are polished, exactly, every few generations, unless they are only
-wanted as cuts. Somebody else decides when it is enough.
+down stay twice as far below the largest. Beside them some climbs begin anew every generation: some
+of the largest maxima are narrow, and where no hop leads. (Where the lowest chains begin anew
+instead, none stays low for long, and twice as many bounds are refuted.) Maxima lie on kinks that
+such climbs miss by up to some per cent, so the best new ones are polished, exactly, every few
+generations, unless they are only wanted as cuts. Somebody else decides when it is enough.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from .search import MAX_POOL, NEAR, Maxima, Search, join, n_signs
 N_CHAINS = 300
 # Share of the chains that begin near active neurons, where most of the largest maxima are.
 SHARE_NEAR = 0.5
-# Share of the chains, the lowest, that begin anew every generation.
+# Share of the chains, the last, that begin anew every generation.
 FRESH = 0.2
+# Noise of a hop, besides the row that it puts on its kink; bounds of the first step after it.
+NOISE, STEPS = (0.01, 0.1), (0.03, 0.5)
 # Temperature of the Metropolis rule (the mean decrease that a chain accepts), relative to beta.
-TEMPERATURE = 0.1
+TEMPERATURE = 0.15
 # Share of the climbs, the highest on their way, that are finished: all where they are wanted as
 # cuts.
 KEPT = 0.33
@@ -76,6 +79,8 @@ class BasinHopping:
     ) -> None:
         self._search, self._V, self._beta, self._around = search, V, beta, around
         self._signs, self._polishing = n_signs(V), polishing
+        likely = (V.norm(dim=1) * search.Q.norm(dim=1)).cpu().numpy() + 1e-300
+        self._likely = likely / likely.sum()
         self._kept = KEPT if polishing else 1.0
         self.chains = self._begin(n_chains * self._signs, earlier)
         self._new = [self.chains]
@@ -91,22 +96,24 @@ class BasinHopping:
         return self._search.distinct(found, NEAR * self._beta, at_most)
 
     def hop(self) -> None:
-        """One generation: perturb the points, log-uniformly from 0.03 to 0.8, climb, go or stay.
+        """One generation: move, climb, go or stay; the last begin anew.
 
-        The lowest begin anew.
+        A move puts a random row on its kink, one of large ||v_i|| ||Q_i|| more often, and adds
+        noise. Moves of noise alone take twice as long to the same maxima.
         """
-        search = self._search
-        now = self.chains.above(-math.inf, len(self.chains))
+        search, now = self._search, self.chains
         n_fresh = int(FRESH * len(now))
         n = len(now) - n_fresh
-        noise = search.log_uniform(0.03, 0.8, n)
-        hops = now[:n].H.cpu().numpy() + noise * search.noise((len(now.H), n))
+        H = now.H[:, :n].cpu().numpy()
+        noise = search.log_uniform(*NOISE, n) * search.noise(H.shape)
+        hops = search.on_kinks(H, search.draw(self._likely, n)) + noise
+        moved = search.length(hops - H) / 2
         starts, G, size = self._starts(n_fresh)
         new = search.climb(
             self._V,
             np.hstack([hops, starts]),
-            np.concatenate([now[:n].G.cpu().numpy(), G]),
-            np.concatenate([np.clip(noise, 0.03, 0.5), size]),
+            np.concatenate([now.G[:n].cpu().numpy(), G]),
+            np.concatenate([np.clip(moved, *STEPS), size]),
             self._kept,
         )
         self._new.append(new)

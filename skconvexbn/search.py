@@ -178,12 +178,20 @@ class Search:
         H = self._units * self._rng.standard_normal((self.Q.shape[1], n))
         G = np.resize([[1.0], [-1.0]], (n, 1)) if C == 1 else np.zeros((n, C))
         k, steps = int((1 - ON_KINKS) * n), np.ones(n)
-        rows = self.Q[self._rng.integers(0, len(self.Q), n - k)].cpu().numpy().T
-        along = self._units**2 * rows
-        squares = np.maximum((rows * along).sum(axis=0), 1e-300)
-        H[:, k:] -= along * ((rows * H[:, k:]).sum(axis=0) / squares)
+        H[:, k:] = self.on_kinks(H[:, k:], self._rng.integers(0, len(self.Q), n - k))
         steps[k:] = self.log_uniform(SMALL_STEP, 1.0, n - k)
         return H, G, steps
+
+    def on_kinks(self, H: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Directions nearest to the columns of H (q, k) that have these rows on their kinks."""
+        rows = self.Q[torch.as_tensor(index, device=self.Q.device)].cpu().numpy().T
+        along = self._units**2 * rows
+        squares = np.maximum((rows * along).sum(axis=0), 1e-300)
+        return H - along * ((rows * H).sum(axis=0) / squares)
+
+    def length(self, D: np.ndarray) -> np.ndarray:
+        """Norms of the columns of D (q, k) in the units of its entries."""
+        return np.linalg.norm(D / self._units, axis=0)
 
     def noise(self, shape: tuple[int, ...]) -> np.ndarray:
         """Normal perturbations of norm about 2."""
@@ -196,6 +204,10 @@ class Search:
     def exponential(self, mean: float, n: int) -> np.ndarray:
         """Exponential draws of this mean."""
         return self._rng.exponential(mean, n)
+
+    def draw(self, probabilities: np.ndarray, n: int) -> np.ndarray:
+        """Indices, drawn with these probabilities."""
+        return self._rng.choice(len(probabilities), n, p=probabilities)
 
     def turns(self, k: int, n: int) -> np.ndarray:
         """Indices below k in random order, all once before any comes again."""

@@ -8,7 +8,7 @@ from reference import basis
 from skconvexbn.arrangements import enumerate_all
 from skconvexbn.ascent import Slope, fast_bfloat16, normalise
 from skconvexbn.hopping import BasinHopping
-from skconvexbn.oracle import in_arrangements, multi_start
+from skconvexbn.oracle import in_arrangements, multi_start, units
 from skconvexbn.search import Maxima, Search
 
 DEVICES = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
@@ -288,7 +288,7 @@ def test_chains_go_down_by_their_temperature_and_the_largest_is_kept(monkeypatch
     hopping = BasinHopping(Search(Q, 0), V, 2.0, nothing)
     lost, fresh, largest = [], [], hopping.largest
     for _ in range(10):
-        before = values(hopping).sort(descending=True).values
+        before = values(hopping)
         hopping.hop()
         hops, begun = (before - values(hopping)).split([480, 120])
         lost.append(hops)
@@ -296,12 +296,48 @@ def test_chains_go_down_by_their_temperature_and_the_largest_is_kept(monkeypatch
         assert hopping.largest >= largest
         largest = hopping.largest
     down = float(torch.cat(lost).max())
-    assert float(torch.cat(fresh).max()) > 0.2  # the lowest begin anew, wherever that is
+    assert float(torch.cat(fresh).max()) > 0.2  # the last begin anew, wherever that is
     assert 0 < down <= 0.2 if temperature else down <= 0  # beta is 2
 
 
 def values(hopping):
     return hopping.chains.values
+
+
+@pytest.mark.parametrize("column", [1.0, 1e3])
+def test_directions_move_to_kinks_the_shortest_way_in_their_units(column):
+    rng = np.random.default_rng(0)
+    Q = basis(rng, 50, 4) * [column, 1.0, 1.0, 1.0]
+    search, H = Search(torch.as_tensor(Q), 0), units(Q) * rng.standard_normal((4, 30))
+    rows = rng.integers(0, 50, 30)
+    moved = search.on_kinks(H, rows)
+    np.testing.assert_allclose((Q[rows].T * moved).sum(axis=0), 0.0, atol=1e-9 * column)
+    shortest = abs((Q[rows].T * H).sum(axis=0)) / np.linalg.norm(Q[rows].T * units(Q), axis=0)
+    np.testing.assert_allclose(search.length(moved - H), shortest, rtol=1e-9)
+
+
+def test_hops_put_rows_on_kinks_where_V_is_large(monkeypatch):
+    rng = np.random.default_rng(3)
+    Q, V = (torch.as_tensor(a) for a in (basis(rng, 80, 5), rng.standard_normal((80, 1))))
+    V[40:] = 0.0
+    drawn, on_kinks = list[int](), Search.on_kinks
+
+    def recorded(search, H, index):
+        drawn.extend(index)
+        return on_kinks(search, H, index)
+
+    nothing = Maxima(V.new_zeros(5, 0), V.new_zeros(0, 1), V.new_zeros(0))
+    hopping = BasinHopping(Search(Q, 0), V, 0.1, nothing)
+    monkeypatch.setattr(Search, "on_kinks", recorded)
+    monkeypatch.setattr(
+        Search, "random", lambda *_: (np.ones((5, 120)), np.ones((120, 1)), np.ones(120))
+    )
+    hopping.hop()
+    assert len(drawn) == 480
+    share = np.bincount(drawn, minlength=80) / 480
+    likely = (V[:, 0].abs() * Q.norm(dim=1)).numpy()
+    assert not share[40:].any()
+    assert np.corrcoef(share[:40], likely[:40])[0, 1] > 0.8
 
 
 def test_chains_of_an_earlier_search_go_on():
