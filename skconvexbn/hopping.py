@@ -25,8 +25,8 @@ N_CHAINS = 300
 SHARE_NEAR = 0.5
 # Share of the chains, the last, that begin anew every generation.
 FRESH = 0.2
-# Noise of a hop, besides the row that it puts on its kink; bounds of the first step after it.
-NOISE, STEPS = (0.01, 0.1), (0.03, 0.5)
+# Rows that a hop puts on their kinks at most; its noise besides; bounds of the first step after it.
+MAX_ROWS, NOISE, STEPS = 3, (0.03, 0.3), (0.03, 0.5)
 # Temperature of the Metropolis rule (the mean decrease that a chain accepts), relative to beta.
 TEMPERATURE = 0.15
 # Share of the climbs, the highest on their way, that are finished: all where they are wanted as
@@ -98,15 +98,19 @@ class BasinHopping:
     def hop(self) -> None:
         """One generation: move, climb, go or stay; the last begin anew.
 
-        A move puts a random row on its kink, one of large ||v_i|| ||Q_i|| more often, and adds
-        noise. Moves of noise alone take twice as long to the same maxima.
+        A move puts one to three random rows on their kinks, those of large ||v_i|| ||Q_i|| more
+        often, and adds noise. With few columns noise alone takes twice as long to the same maxima,
+        with many one row moves too little.
         """
         search, now = self._search, self.chains
         n_fresh = int(FRESH * len(now))
         n = len(now) - n_fresh
         H = now.H[:, :n].cpu().numpy()
-        noise = search.log_uniform(*NOISE, n) * search.noise(H.shape)
-        hops = search.on_kinks(H, search.draw(self._likely, n)) + noise
+        hops, more = H.copy(), search.turns(MAX_ROWS, n)
+        for k in range(MAX_ROWS):
+            on = np.flatnonzero(more >= k)
+            hops[:, on] = search.on_kinks(hops[:, on], search.draw(self._likely, len(on)))
+        hops += search.log_uniform(*NOISE, n) * search.noise(H.shape)
         moved = search.length(hops - H) / 2
         starts, G, size = self._starts(n_fresh)
         new = search.climb(
