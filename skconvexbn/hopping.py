@@ -26,7 +26,7 @@ SHARE_NEAR = 0.5
 # Share of the chains, the last, that begin anew every generation.
 FRESH = 0.2
 # Rows that a hop puts on their kinks at most; its noise besides; bounds of the first step after it.
-MAX_ROWS, NOISE, STEPS = 3, (0.03, 0.3), (0.03, 0.5)
+MAX_KINKS, NOISE, STEPS = 3, (0.03, 0.3), (0.03, 0.5)
 # Temperature of the Metropolis rule (the mean decrease that a chain accepts), relative to beta.
 TEMPERATURE = 0.15
 # Share of the climbs, the highest on their way, that are finished: all where they are wanted as
@@ -106,8 +106,8 @@ class BasinHopping:
         n_fresh = int(FRESH * len(now))
         n = len(now) - n_fresh
         H = now.H[:, :n].cpu().numpy()
-        hops, more = H.copy(), search.turns(MAX_ROWS, n)
-        for k in range(MAX_ROWS):
+        hops, more = H.copy(), search.turns(MAX_KINKS, n)
+        for k in range(MAX_KINKS):
             on = np.flatnonzero(more >= k)
             hops[:, on] = search.on_kinks(hops[:, on], search.draw(self._likely, len(on)))
         hops += search.log_uniform(*NOISE, n) * search.noise(H.shape)
