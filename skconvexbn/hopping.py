@@ -51,7 +51,7 @@ class BasinHopping:
     around : Maxima
         Active neurons, near which some of the chains begin; the others begin anywhere.
     n_chains : int
-        Chains for each sign.
+        Chains for each sign; fewer with many rows.
     earlier : BasinHopping, optional
         Hopping at another V, with as many chains: they go on where they are higher than new ones.
     polishing : float
@@ -82,7 +82,7 @@ class BasinHopping:
         likely = (V.norm(dim=1) * search.Q.norm(dim=1)).cpu().numpy() + 1e-300
         self._likely = likely / likely.sum()
         self._kept = KEPT if polishing else 1.0
-        self.chains = self._begin(n_chains * self._signs, earlier)
+        self.chains = self._begin(search.fewer(n_chains * self._signs), earlier)
         self._new = [self.chains]
         self.largest = self.chains.largest
         self._seen = self._polished = around[:0]

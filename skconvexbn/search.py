@@ -31,9 +31,8 @@ N_RANDOM, ON_KINKS, SMALL_STEP = 300, 0.25, 0.03
 NEAR, MAX_POOL = 0.97, 200
 # Maxima polished at most, times the signs; fewer where n q^2 is large, two at least.
 N_POLISHED, POLISHING = 60, 120_000_000
-# With more rows, starts climb on half as many, and the best on all: one in so many, no fewer than,
-# in so many steps.
-MAX_ROWS, REFINED, N_REFINED, N_REFINING = 16_384, 64, 8, 10
+# With more rows fewer climb, in proportion, but no fewer than.
+MAX_ROWS, FEWEST = 4_096, 100
 # Integers below this are exact in float32.
 EXACT = 1 << 24
 
@@ -113,10 +112,6 @@ class Search:
         plain = self._units.min() == 1
         self._metric = None if plain else torch.as_tensor(self._units**2).to(self._Q32)
         self.n_polished = min(N_POLISHED, max(2, POLISHING // (Q.numel() * Q.shape[1])))
-        self._sample = None
-        if len(Q) > MAX_ROWS:
-            rows = self._rng.choice(len(Q), MAX_ROWS // 2, replace=False)
-            self._sample = torch.as_tensor(np.sort(rows), device=Q.device)
         # so small that their sums are exact in float32
         keys = self._rng.integers(1, max(2, EXACT // len(Q)), (2, len(Q)))
         self._keys = torch.as_tensor(keys).to(self._Q32)
@@ -130,8 +125,17 @@ class Search:
         n_random: int = N_RANDOM,
         polish: bool = False,
     ) -> Maxima:
-        """Maxima from random starts, the pool of earlier ones, and the active neurons."""
-        found = self.climb(V, *self._starts(V, active, pool, n_random))
+        """Maxima from random starts, the pool of earlier ones, and the active neurons.
+
+        With many rows any of these starts climb, and the active neurons count as they are too.
+        """
+        H, G, size = self._starts(V, active, pool, n_random)
+        if (n := self.fewer(len(G))) < len(G):
+            some = self._rng.permutation(len(G))[:n]
+            found = self.climb(V, H[:, some], G[some], size[some])
+            found = join(found, self.values(V, active))
+        else:
+            found = self.climb(V, H, G, size)
         if polish:
             top = self.distinct(found, beta, self.n_polished * n_signs(V))
             found = join(found, self.polish(V, top))
@@ -213,53 +217,32 @@ class Search:
         """Indices below k in random order, all once before any comes again."""
         return np.resize(self._rng.permutation(k), n)
 
+    def fewer(self, n: int) -> int:
+        """How many climb in place of n: with many rows maxima are few, and a climb is slow.
+
+        Climbs on some of the rows end too far from the maxima on all: their bounds were false.
+        """
+        return min(n, max(FEWEST, n * MAX_ROWS // len(self.Q)))
+
     def climb(
         self, V: Tensor, starts: np.ndarray, G: np.ndarray, size: np.ndarray, kept: float = 1.0
     ) -> Maxima:
         """Climb from the columns of starts, first steps given; values and g in float64.
 
         With one output climbs keep their sign G (N, 1); with several g is free. A share of them is
-        kept to the end, the highest on their way. With many rows, climb on a sample of them; the
-        best then climb on all.
+        kept to the end, the highest on their way.
         """
-        signs = torch.as_tensor(G).to(self.Q)
-        steps = N_STEPS
+        Q, steps, signs = self._Q32, N_STEPS, np.ones(len(G))
         if V.shape[1] == 1:
-            steps = min(N_SIGNED + self.Q.shape[1] // 3, MAX_SIGNED)
-        if self._sample is None:
-            return self._ascend(V, starts, signs, size, steps, kept)
-        maxima = self._ascend(V, starts, signs, size, steps, kept, self._sample)
-        n_best = max(N_REFINED, len(maxima) // REFINED)
-        best = torch.argsort(maxima.values, descending=True, stable=True)[:n_best]
-        starts, size = maxima.H[:, best].cpu().numpy(), np.full(len(best), 0.05)
-        refined = self._ascend(V, starts, maxima.G[best], size, N_REFINING)
-        better = refined.values > maxima.values[best]
-        improved = best[better]
-        maxima.H[:, improved] = refined.H[:, better]
-        maxima.G[improved] = refined.G[better]
-        maxima.values[improved] = refined.values[better]
-        return maxima
-
-    def _ascend(
-        self,
-        V: Tensor,
-        starts: np.ndarray,
-        G: Tensor,
-        size: np.ndarray,
-        steps: int,
-        kept: float = 1.0,
-        rows: Tensor | None = None,
-    ) -> Maxima:
-        """Where ascents on some rows end, with their values on all."""
-        Q, v = (self._Q32, V) if rows is None else (self._Q32[rows], V[rows])
-        H, eta, v, signs = (
-            torch.as_tensor(a).to(Q.dtype).to(Q.device) for a in (starts, size, v, G[:, 0])
+            steps, signs = min(N_SIGNED + Q.shape[1] // 3, MAX_SIGNED), G[:, 0]
+        v, H, eta, sign = (
+            torch.as_tensor(a).to(Q.dtype).to(Q.device) for a in (V, starts, size, signs)
         )
-        signs = signs if V.shape[1] == 1 else torch.ones_like(eta)
         block = max(16, self._block_entries // len(Q))
-        ends = ascend(Q, v, H, signs, eta, steps, block, kept, self._metric)
+        ends = ascend(Q, v, H, sign, eta, steps, block, kept, self._metric)
         H = normalise(ends.to(self.Q.device).to(self.Q.dtype))
-        return self.values(V, Maxima(H, G, G[:, 0]))
+        starts_G = torch.as_tensor(G).to(H)
+        return self.values(V, Maxima(H, starts_G, starts_G[:, 0]))
 
     def values(self, V: Tensor, maxima: Maxima) -> Maxima:
         """The same directions with their values for V, and g where there are several outputs."""

@@ -165,15 +165,18 @@ def found_at(starts, G):
     return Maxima(H, torch.as_tensor(G), H[0])
 
 
-def test_search_with_many_rows_climbs_on_a_sample(monkeypatch):
-    monkeypatch.setattr("skconvexbn.search.MAX_ROWS", 100)
+def test_with_many_rows_fewer_climb(monkeypatch):
+    monkeypatch.setattr("skconvexbn.search.MAX_ROWS", 50)
     rng = np.random.default_rng(6)
     Q = torch.as_tensor(basis(rng, 150, 3))
     V = torch.as_tensor(np.sin(25 * Q[:, :1].numpy()))
     exact = in_arrangements(Q.numpy(), V.numpy(), enumerate_all(Q.numpy()), 0.0).dual_norm
     nothing = Maxima(Q.new_zeros(3, 0), Q.new_zeros(0, 1), Q.new_zeros(0))
     search = Search(Q, 0)
-    assert len(search._sample) == 50
+    assert search.fewer(600) == 200
+    assert search.fewer(150) == 100
+    assert search.fewer(80) == 80
+    assert len(BasinHopping(search, V, exact, nothing).chains) == 200
     found = thorough(search, V, exact, nothing)
     assert found.largest == pytest.approx(exact, rel=1e-4)
 
@@ -185,6 +188,18 @@ def test_chains_begin_near_as_many_neurons_as_they_can(k):
     assert counts.sum() == 150
     assert counts.max() - counts.min() <= 1
     assert k < 150 or turns.max() > 400  # not the first ones
+
+
+def test_with_many_rows_active_neurons_count_where_they_are(monkeypatch):
+    rng = np.random.default_rng(7)
+    Q, V = (torch.as_tensor(a) for a in (basis(rng, 200, 4), rng.standard_normal((200, 1))))
+    search = Search(Q, 0)
+    nothing = Maxima(Q.new_zeros(4, 0), Q.new_zeros(0, 1), Q.new_zeros(0))
+    top = search.round(V, 0.0, nothing, nothing)[:1]
+    monkeypatch.setattr("skconvexbn.search.MAX_ROWS", 1)
+    monkeypatch.setattr("skconvexbn.search.FEWEST", 1)
+    found = search.round(V, top.largest, top, nothing)
+    assert found.largest == pytest.approx(top.largest, rel=1e-12)
 
 
 def test_only_what_was_polished_counts_as_polished(monkeypatch):
