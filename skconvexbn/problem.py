@@ -14,6 +14,8 @@ from .losses import Loss
 Certificate = Literal["exact", "search", "sampled"]
 # Sums over the rows of a dual point up to this share of the weights are zero but for rounding.
 CENTRED = 1e-11
+# Entries of a block of features (rows, neurons).
+BLOCK_ENTRIES = 1 << 20
 # Directions H (q, m) and output weights G (m, C).
 Neurons = tuple[np.ndarray, np.ndarray]
 
@@ -65,14 +67,15 @@ class Problem:
 
     def features(self, H: np.ndarray, gates: np.ndarray | None = None) -> np.ndarray:
         """relu(Q H), or with gates (q, m) 1[Q gates >= 0] * Q H; shape (n, m)."""
-        Z = self.Q @ H
-        return np.maximum(Z, 0.0) if gates is None else Z * (self.Q @ gates >= 0)
+        return _features(self.Q, H, gates)
 
     def output(
         self, H: np.ndarray, G: np.ndarray, b: np.ndarray, gates: np.ndarray | None = None
     ) -> np.ndarray:
         """Network output on the rows of Q, shape (n, C)."""
-        return self.features(H, gates) @ G + b
+        size = max(16, BLOCK_ENTRIES // max(len(G), 1))
+        blocks = (self.Q[i : i + size] for i in range(0, len(self.Q), size))
+        return np.concatenate([_features(Q, H, gates) @ G for Q in blocks]) + b
 
     def loss_value(self, F: np.ndarray) -> float:
         """Loss of the outputs F."""
@@ -161,6 +164,11 @@ class Problem:
         if dual_norm > 0:
             scale = min(scale, self.beta / dual_norm)
         return self.loss.dual_value(scale * V, self.Y, self.w) + self.constant
+
+
+def _features(Q: np.ndarray, H: np.ndarray, gates: np.ndarray | None) -> np.ndarray:
+    Z = Q @ H
+    return np.maximum(Z, 0.0, out=Z) if gates is None else Z * (Q @ gates >= 0)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,18 @@ def make_problem(name, fit_intercept=True, beta=0.3):
     return Problem(Q, np.eye(3)[labels], w, MultinomialLogLoss(), beta, fit_intercept)
 
 
+@pytest.mark.parametrize("gated", [False, True])
+def test_outputs_come_in_blocks_of_rows(gated, monkeypatch):
+    rng = np.random.default_rng(2)
+    Q, H, gates = rng.standard_normal((50, 3)), *rng.standard_normal((2, 3, 4))
+    G, b, gates = rng.standard_normal((4, 2)), np.array([0.5, -1.0]), gates if gated else None
+    problem = Problem(Q, np.zeros((50, 2)), np.ones(50), SquaredError(), 0.3, True)
+    expected = problem.features(H, gates) @ G + b
+    monkeypatch.setattr("skconvexbn.problem.BLOCK_ENTRIES", 80)  # 20 rows of 4 neurons
+    np.testing.assert_allclose(problem.output(H, G, b, gates), expected, rtol=1e-13)
+    np.testing.assert_array_equal(problem.output(H[:, :0], G[:0], b), np.tile(b, (50, 1)))
+
+
 @pytest.mark.parametrize("name", ["squared", "binary", "multinomial"])
 def test_best_intercept(name):
     problem = make_problem(name)

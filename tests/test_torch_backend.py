@@ -21,7 +21,7 @@ from skconvexbn.solvers import adaptive, descent, get_solver, nonnegative
 from skconvexbn.solvers import torch as backend
 from skconvexbn.solvers.adaptive import solve_adaptive
 from skconvexbn.solvers.descent import _value_and_gradient, descend
-from skconvexbn.solvers.measure import Measure, Model, best_masses
+from skconvexbn.solvers.measure import Measure, Model, best_masses, gram
 from skconvexbn.whitening import Whitening
 
 CPU = torch.device("cpu")
@@ -163,6 +163,14 @@ def test_best_masses_meet_the_optimality_conditions(kind, fit_intercept, massles
     np.testing.assert_allclose(values[x.c.numpy() > 1e-6], problem.beta, rtol=1e-5)
     if fit_intercept:
         np.testing.assert_allclose(V.sum(axis=0), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_gram_adds_up_blocks_of_either_layout(device):
+    X = torch.as_tensor(np.random.default_rng(3).standard_normal((30, 5)), device=device)
+    other_layout = X[10:].T.contiguous().T
+    found = gram(iter([X[:10], other_layout]), 5, X)
+    np.testing.assert_allclose(found.cpu(), (X.T @ X).cpu(), rtol=1e-12)
 
 
 def test_masses_go_on_where_rows_are_saturated():

@@ -222,7 +222,6 @@ class _InteriorPoint:
         F = (self._forward(self.x[:, 1:]) + self.b)[:, None].cpu().numpy()
         gradient = self.model.tensor(p.loss.gradient(F, p.Y, p.w)[:, 0])
         root = self.model.tensor(p.w).sqrt()
-        K = torch.eye(len(root)).to(root)
         # Both signs of one arrangement together; those that add nothing to I are left out.
         C = torch.cholesky_inverse(L).unflatten(0, (2, -1)).sum(dim=0)
         index = torch.nonzero(C.diagonal(dim1=1, dim2=2).sum(dim=1) > NOTHING)[:, 0]
@@ -230,9 +229,13 @@ class _InteriorPoint:
         if bool(failed.any()):
             return None
         size = max(1, self.model.block_entries // (q * len(root)))
-        for part, j in zip(factors.split(size), index.split(size), strict=True):
-            A = (part.mT @ self.Q.T).mul_((root * self.D[j])[:, None, :])
-            K += gram(A.flatten(0, 1))
+        parts = zip(factors.split(size), index.split(size), strict=True)
+        blocks = (
+            (part.mT @ self.Q.T).mul_((root * self.D[j])[:, None, :]).flatten(0, 1)
+            for part, j in parts
+        )
+        K = gram(blocks, len(root), root)
+        K.diagonal().add_(1.0)
         factor, failed = torch.linalg.cholesky_ex(K)
         outside = self._values(self.x[:, 1:]) - self.z
         force = self.y[:, 1:] + (self.M * self.u * (1 - outside / self.z)) @ self.Q
