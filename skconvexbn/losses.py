@@ -48,15 +48,10 @@ class Loss(ABC):
     def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
         """Second derivative in each row of F, shape (n, C, C)."""
 
-    def root(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """S (n, C, C) with S S^T the second derivative in each row, and u, S u = -gradient.
-
-        Near F the loss is 1/2 ||S^T dF - u||^2 up to a constant and third order. Where it is flat,
-        S is raised: u would overflow.
-        """
+    def root(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """S (n, C, C) with S S^T the second derivative in each row; raised where it is flat."""
         eye = np.eye(F.shape[1])
-        S = np.sqrt(np.maximum(self.hessian(F, w), _FLAT * w[:, None, None] * eye))
-        return S, -self.gradient(F, Y, w) / np.diagonal(S, axis1=1, axis2=2)
+        return np.sqrt(np.maximum(self.hessian(F, w), _FLAT * w[:, None, None] * eye))
 
     def proximal(
         self, A: np.ndarray, Y: np.ndarray, w: np.ndarray, rho: float, start: np.ndarray
@@ -182,13 +177,13 @@ class MultinomialLogLoss(Loss):
     def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
         return float(w @ entr(Y - V / w[:, None]).sum(axis=1))
 
-    def root(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def root(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
         P = np.maximum(self.mean(F), _FLAT)
         P /= P.sum(axis=1, keepdims=True)
-        R, root = np.sqrt(P), np.sqrt(w)[:, None]
+        R = np.sqrt(P)
         # With r^2 = p: (diag(r) - p r^T) (diag(r) - p r^T)^T = diag(p) - p p^T.
         S = R[:, :, None] * np.eye(F.shape[1]) - P[:, :, None] * R[:, None, :]
-        return root[:, :, None] * S, -self.gradient(F, Y, w) / (root * R)
+        return np.sqrt(w)[:, None, None] * S
 
     def canonical_intercept(self, b: np.ndarray) -> np.ndarray:
         return b - b.mean()

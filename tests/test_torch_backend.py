@@ -21,7 +21,8 @@ from skconvexbn.solvers import adaptive, descent, get_solver, nonnegative
 from skconvexbn.solvers import torch as backend
 from skconvexbn.solvers.adaptive import solve_adaptive
 from skconvexbn.solvers.descent import _value_and_gradient, descend
-from skconvexbn.solvers.measure import Measure, Model, best_masses, gram
+from skconvexbn.solvers.masses import best_masses
+from skconvexbn.solvers.measure import Measure, Model, gram
 from skconvexbn.whitening import Whitening
 
 CPU = torch.device("cpu")
@@ -48,14 +49,12 @@ KINDS = ["squared", "several", "binary", "multinomial"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_root_factors_the_hessian_and_the_gradient(kind):
+def test_root_factors_the_hessian(kind):
     problem = make_problem(kind)
     F = np.random.default_rng(1).standard_normal(problem.Y.shape)
-    S, u = problem.loss.root(F, problem.Y, problem.w)
+    S = problem.loss.root(F, problem.w)
     hessian = problem.loss.hessian(F, problem.w)
     np.testing.assert_allclose(S @ S.transpose(0, 2, 1), hessian, atol=1e-8)
-    gradient = problem.loss.gradient(F, problem.Y, problem.w)
-    np.testing.assert_allclose(np.einsum("nab,nb->na", S, u), -gradient, atol=1e-8)
 
 
 @pytest.mark.parametrize("exchanges", [25, 0], ids=["many", "one"])

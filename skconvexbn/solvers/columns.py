@@ -1,6 +1,6 @@
 """Column generation over given arrangements: any loss, any number of outputs and rows.
 
-The masses of the neurons found so far are a quadratic program (`measure`); the oracle inside the
+The masses of the neurons found so far are a quadratic program (`masses`); the oracle inside the
 arrangements adds the neurons that violate the dual constraint (theory.md 4).
 """
 
@@ -13,7 +13,8 @@ from ..oracle import in_arrangements
 from ..problem import Options, Solution
 from ..search import Maxima
 from .incumbent import Incumbent
-from .measure import Measure, Model, best_masses
+from .masses import Curvature, best_masses
+from .measure import Measure, Model
 
 # Accuracy of the masses, relative to beta.
 MASS_TOL = 1e-9
@@ -31,7 +32,7 @@ def solve_columns(model: Model, arrangements: Arrangements, options: Options) ->
 
 def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterator[str]:
     problem, t = model.problem, model.tensor
-    x = Measure.of_weights(*map(t, best.network))
+    x, curvature = Measure.of_weights(*map(t, best.network)), Curvature(model)
     while True:
         V = problem.dual_point(model.output(x).cpu().numpy())
         cuts = in_arrangements(problem.Q, V, arrangements, problem.beta)
@@ -41,5 +42,6 @@ def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterat
         if not len(violated):
             return
         H, G, values = t(cuts.H[:, violated]), t(cuts.G[violated]), t(cuts.values[violated])
-        x = best_masses(model, x.with_columns(Maxima(H, G, values)), MASS_TOL)[0].active()
+        some = x.with_columns(Maxima(H, G, values))
+        x = best_masses(model, some, MASS_TOL, curvature=curvature)[0].active()
         best.offer(*x.network)

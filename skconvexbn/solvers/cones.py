@@ -26,7 +26,8 @@ from ..arrangements import Arrangements
 from ..oracle import project_onto_cone
 from ..problem import Options, Solution
 from .incumbent import Incumbent
-from .measure import Measure, Model, best_masses, gram
+from .masses import best_masses
+from .measure import Measure, Model, gram
 from .second_order import Scaling, jordan, longest_in_cone, of_eigenvalues
 
 # Multipliers u_j to begin with, in units of beta / sqrt(n).

@@ -11,22 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.linalg import pinvh
 from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
 from ..ascent import normalise
-from ..losses import SquaredError
 from ..problem import Problem
 from ..search import Maxima
-from .nonnegative import nonnegative_qp
 
 # Entries of a block of activations (rows, neurons).
 BLOCK_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 26}
-# Newton steps for the masses at most.
-MAX_NEWTON = 30
-# Length below which a step is too short; the first weight of the damping, and its factors.
-SHORT, FIRST, MORE, LESS = 0.1, 1e-3, 10.0, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,102 +159,3 @@ def gram(blocks: Iterable[Tensor], k: int, like: Tensor) -> Tensor:
         x, trans = (x, 1) if x.flags.f_contiguous else (x.T, 0)
         dsyrk(1.0, x, beta=1.0, c=triangle, trans=trans, lower=1, overwrite_c=1)
     return total + total.triu(1).T
-
-
-def best_masses(
-    model: Model, x: Measure, tol: float, enough: float = 0.0
-) -> tuple[Measure, Tensor]:
-    """Optimal masses and intercept of given pairs (h_j, g_j), and the output F (n, C).
-
-    Newton's method on the loss, every step an exact program over c >= 0 of the pairs that have mass
-    or violate the dual constraint: most of the others never need to enter. V = -gradient at F then
-    satisfies the constraint at every pair, as closely as the steps converged: until one gains no
-    more than enough. Where rows are saturated the quadratic model holds only nearby, and steps that
-    come out short are damped from then on.
-    """
-    A = Activations(model, x.H)
-    F, exact, rho = model.output(x, A), False, 0.0
-    value = model.objective(F, x)
-    for _ in range(MAX_NEWTON):
-        violated = (x.c == 0) & (_values(model, x, A, F) > (1 + tol) * model.problem.beta)
-        if exact and not bool(violated.any()):
-            break
-        index = torch.nonzero(violated | (x.c > 0))[:, 0]
-        part, A_part, length = x[index], A.of(index), 1.0
-        c, b = _newton_masses(model, part, A_part, F, tol, rho)
-        while length > 1e-4:
-            c_trial, b_trial = part.c + length * (c - part.c), x.b + length * (b - x.b)
-            trial = Measure(part.H, part.G, c_trial, b_trial)
-            trial_F = model.output(trial, A_part)
-            trial_value = model.objective(trial_F, trial)
-            if trial_value < value:
-                break
-            length /= 2
-        decrease, little = value - trial_value, max(enough, 1e-9 * abs(min(value, trial_value)))
-        # The objective is convex: its slope along a step is the most that any length can gain.
-        short = length < SHORT and _descent(model, x, F, trial, trial_F) > little * length
-        rho = max(MORE * rho, FIRST) if short else LESS * rho if rho > FIRST else 0.0
-        if decrease > 0:
-            x = Measure(x.H, x.G, x.c.index_copy(0, index, trial.c), trial.b)
-            F, value = trial_F, trial_value
-            exact = isinstance(model.problem.loss, SquaredError) and length == 1
-        if not (short or decrease > little):  # less is the resolution of float64
-            break
-    return x, F
-
-
-def _descent(model: Model, x: Measure, F: Tensor, trial: Measure, trial_F: Tensor) -> float:
-    """Minus the slope of the objective at x, whose output is F, towards a trial."""
-    _, V = model.loss(F, slice(None))
-    return float((V * (trial_F - F)).sum() - model.problem.beta * (trial.c.sum() - x.c.sum()))
-
-
-def _values(model: Model, x: Measure, A: Activations, F: Tensor) -> Tensor:
-    """g_j^T V^T relu(Q h_j) at the output F, shape (k,): the dual constraint is <= beta."""
-    found = torch.zeros_like(x.c)
-    for rows in model.blocks(len(x)):
-        _, V = model.loss(F[rows], rows)
-        found += ((A[rows] @ V) * x.G).sum(dim=1)
-    return found
-
-
-def _newton_masses(
-    model: Model, x: Measure, A: Activations, F: Tensor, tol: float, rho: float
-) -> tuple[Tensor, Tensor]:
-    """Minimise the quadratic model of the loss at F plus beta sum(c), over c >= 0 and b.
-
-    With rho, plus rho/2 times the squared changes of both, in the metric of the model's diagonal.
-    """
-    k, beta, start = len(x), model.problem.beta, x.c.cpu().numpy()
-    blocks = (_columns(model, x, A[rows], F[rows], rows).T for rows in model.blocks(k))
-    products = gram(blocks, k + len(x.b) + 1, model.Q).cpu().numpy()
-    if rho:
-        damping = rho * products.diagonal()[:-1]
-        products[:-1, -1] += damping * np.concatenate([start, x.b.cpu().numpy()])
-        products[:-1, :-1] += np.diag(damping)
-    M, a = products[:k, :k], products[:k, -1]
-    if not model.problem.fit_intercept:
-        return model.tensor(nonnegative_qp(M, a - beta, tol * beta, start)), x.b
-    # b is free: eliminated by its normal equations (singular for multinomial log loss).
-    inverse = pinvh(products[k:-1, k:-1], rtol=1e-12)
-    across = inverse @ products[k:-1, :k]
-    M, a = M - products[:k, k:-1] @ across, a - across.T @ products[k:-1, -1]
-    c = nonnegative_qp(M, a - beta, tol * beta, start)
-    return model.tensor(c), model.tensor(inverse @ products[k:-1, -1] - across @ c)
-
-
-def _columns(model: Model, x: Measure, A: Tensor, F: Tensor, rows: slice) -> Tensor:
-    """Features, intercepts and target of some rows in the metric of the loss's Hessian S S^T.
-
-    Shape (k + C + 1, C rows). There the loss is 1/2 ||features^T c + intercepts^T b - target||^2 up
-    to third order.
-    """
-    p, f, (k, n), C = model.problem, F.cpu().numpy(), A.shape, len(x.b)
-    root, residual = (model.tensor(a) for a in p.loss.root(f, p.Y[rows], p.w[rows]))
-    columns = root.new_empty(k + C + 1, C, n)
-    for b, part in enumerate(columns.unbind(dim=1)):
-        torch.mm(x.G, root[:, :, b].T, out=part[:k])
-        part[:k] *= A
-        part[k:-1] = root[:, :, b].T
-        part[-1] = (root[:, :, b] * F).sum(dim=1) + residual[:, b]
-    return columns.flatten(1)

@@ -1,0 +1,187 @@
+"""Optimal masses of given pairs (h_j, g_j), by Newton's method (theory.md 3)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.linalg import pinvh
+from torch import Tensor
+
+from ..losses import SquaredError
+from ..problem import Problem
+from .measure import Activations, Measure, Model, gram
+from .nonnegative import nonnegative_qp
+
+# Newton steps at most.
+MAX_NEWTON = 30
+# Length below which a step is too short; the first weight of the damping, and its factors.
+SHORT, FIRST, MORE, LESS = 0.1, 1e-3, 10.0, 0.1
+# Relative gain of a step that is the resolution of float64; steps with earlier second derivatives,
+# which converge linearly, go on to smaller ones.
+RESOLUTION, LINEAR = 1e-9, 1e-11
+# They are taken anew where a step gains more or less than they said, by this share, or where more
+# than this share of the pairs is new.
+STALE, NEW = 0.25, 1 / 3
+
+
+class Curvature:
+    """Second derivatives of the loss in masses and intercept, kept from one step to the next.
+
+    They are products of features in the metric of the loss's Hessian at one output F. With many
+    rows nothing takes longer; but that of squared error is the same everywhere, and others change
+    little near the optimum. So only pairs that were not there the last time are multiplied, unless
+    most are new.
+
+    Attributes
+    ----------
+    fresh : bool
+        Whether the last ones are those at the output given.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._constant = isinstance(model.problem.loss, SquaredError)
+        self._known: dict[bytes, int] = {}
+        self._products = np.empty((0, 0))
+        self._F: Tensor | None = None
+        self.fresh = self._constant
+
+    def renew(self) -> None:
+        """Take them at the next output given."""
+        if not self._constant:
+            self._F = None
+
+    def of(self, x: Measure, A: Activations, F: Tensor) -> np.ndarray:
+        """Those of x, whose activations are A, at F or at an earlier output: (k + C, k + C)."""
+        k, C = len(x), len(x.b)
+        vectors = torch.cat([x.H.T, x.G], dim=1).cpu().numpy()
+        keys = [pair.tobytes() for pair in vectors]
+        at = np.array([self._known.get(key, -1) for key in keys] + [*range(-C, 0)], dtype=int)
+        new = np.flatnonzero(at[:k] < 0)
+        anew = self._F is None or len(new) > NEW * k
+        self.fresh = anew or self._constant
+        if anew:
+            self._F = F
+            blocks = (self._columns(x, A, rows).T for rows in self._model.blocks(k))
+            products = gram(blocks, k + C, self._model.Q).cpu().numpy()
+        else:
+            products = self._products[np.ix_(at, at)]
+            if len(new):
+                products[:, new] = self._across(x, A, new)
+                products[new] = products[:, new].T
+        self._known, self._products = {key: j for j, key in enumerate(keys)}, products
+        return products
+
+    def _across(self, x: Measure, A: Activations, new: np.ndarray) -> np.ndarray:
+        """Products of all with the new ones, shape (k + C, len(new))."""
+        index = torch.as_tensor(new, device=x.c.device)
+        total = x.c.new_zeros(len(x) + len(x.b), len(new))
+        for rows in self._model.blocks(len(x)):
+            X = self._columns(x, A, rows)
+            total.addmm_(X, X[index].T)
+        return total.cpu().numpy()
+
+    def _columns(self, x: Measure, A: Activations, rows: slice) -> Tensor:
+        """Features and intercepts of some rows times S, the Hessian S S^T: (k + C, C rows)."""
+        assert self._F is not None
+        p, k, C = self._model.problem, len(x), len(x.b)
+        activations, F = A[rows], self._F[rows].cpu().numpy()
+        S = self._model.tensor(p.loss.root(F, p.w[rows]))
+        columns = S.new_empty(k + C, C, len(S))
+        for s, part in zip(S.unbind(dim=2), columns.unbind(dim=1), strict=True):
+            torch.mm(x.G, s.T, out=part[:k])
+            part[:k] *= activations
+            part[k:] = s.T
+        return columns.flatten(1)
+
+
+def best_masses(
+    model: Model,
+    x: Measure,
+    tol: float,
+    enough: float = 0.0,
+    curvature: Curvature | None = None,
+) -> tuple[Measure, Tensor]:
+    """Optimal masses and intercept of given pairs (h_j, g_j), and the output F (n, C).
+
+    Newton's method on the loss, every step an exact program over c >= 0 of the pairs that have mass
+    or violate the dual constraint: most of the others never need to enter. V = -gradient at F then
+    satisfies the constraint at every pair, as closely as the steps converged: until one gains no
+    more than enough. Second derivatives of earlier calls may do, or of earlier steps, as long as
+    they tell what a step gains. Where rows are saturated the quadratic model holds only nearby, and
+    steps that come out short are damped from then on.
+    """
+    curvature = curvature or Curvature(model)
+    A = Activations(model, x.H)
+    F, exact, rho = model.output(x, A), False, 0.0
+    value, beta = model.objective(F, x), model.problem.beta
+    for _ in range(MAX_NEWTON):
+        gains, gains_b = _gains(model, x, A, F)
+        violated = (x.c == 0) & (gains > tol * beta)
+        if exact and not bool(violated.any()):
+            break
+        index = torch.nonzero(violated | (x.c > 0))[:, 0]
+        part, A_part, length = x[index], A.of(index), 1.0
+        M, gain = curvature.of(part, A_part, F), torch.cat([gains[index], gains_b]).cpu().numpy()
+        step = _newton_step(model.problem, M, gain, part, tol, rho)
+        d = model.tensor(step)
+        while length > 1e-4:
+            c, b = part.c + length * d[: len(part)], x.b + length * d[len(part) :]
+            trial = Measure(part.H, part.G, c, b)
+            trial_F = model.output(trial, A_part)
+            trial_value = model.objective(trial_F, trial)
+            if trial_value < value:
+                break
+            length /= 2
+        decrease, least = value - trial_value, RESOLUTION if curvature.fresh else LINEAR
+        little = max(enough, least * abs(min(value, trial_value)))
+        expected = gain @ step - step @ M @ step / 2
+        misled = length < 1 or abs(decrease - expected) > max(STALE * expected, little)
+        if misled:
+            curvature.renew()
+        again = misled and not curvature.fresh
+        # The objective is convex: its slope along a step is the most that any length can gain.
+        short = not again and length < SHORT and gain @ step > little
+        rho = max(MORE * rho, FIRST) if short else LESS * rho if rho > FIRST else 0.0
+        if decrease > 0:
+            x = Measure(x.H, x.G, x.c.index_copy(0, index, trial.c), trial.b)
+            F, value = trial_F, trial_value
+            exact = isinstance(model.problem.loss, SquaredError) and length == 1
+        if not (again or short or decrease > little):
+            break
+    return x, F
+
+
+def _gains(model: Model, x: Measure, A: Activations, F: Tensor) -> tuple[Tensor, Tensor]:
+    """How fast the objective falls as masses (k,) and intercepts (C,) grow, at the output F.
+
+    That is g_j^T V^T relu(Q h_j) - beta, positive where the dual constraint is violated, and V^T 1.
+    """
+    found, total = torch.zeros_like(x.c), torch.zeros_like(x.b)
+    for rows in model.blocks(len(x)):
+        _, V = model.loss(F[rows], rows)
+        found += ((A[rows] @ V) * x.G).sum(dim=1)
+        total += V.sum(dim=0)
+    return found - model.problem.beta, total
+
+
+def _newton_step(
+    problem: Problem, M: np.ndarray, gain: np.ndarray, x: Measure, tol: float, rho: float
+) -> np.ndarray:
+    """Maximise gain^T d - 1/2 d^T (M + rho diag(M)) d over d = (dc, db), where x.c + dc >= 0.
+
+    Shape (k + C,); db is 0 where b is not free.
+    """
+    k, c, d = len(x), x.c.cpu().numpy(), np.zeros_like(gain)
+    if rho:
+        M = M + rho * np.diag(M.diagonal())
+    S, g = M[:k, :k], gain[:k]
+    if problem.fit_intercept:
+        # db is eliminated by its normal equations (singular for multinomial log loss).
+        inverse = pinvh(M[k:, k:], rtol=1e-12)
+        across = inverse @ M[k:, :k]
+        S, g = S - M[:k, k:] @ across, g - across.T @ gain[k:]
+    d[:k] = nonnegative_qp(S, S @ c + g, tol * problem.beta, c) - c
+    if problem.fit_intercept:
+        d[k:] = inverse @ gain[k:] - across @ d[:k]
+    return d
