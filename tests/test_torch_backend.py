@@ -21,8 +21,8 @@ from skconvexbn.solvers import adaptive, descent, get_solver, nonnegative
 from skconvexbn.solvers import torch as backend
 from skconvexbn.solvers.adaptive import solve_adaptive
 from skconvexbn.solvers.descent import _value_and_gradient, descend
-from skconvexbn.solvers.masses import best_masses
-from skconvexbn.solvers.measure import Measure, Model, gram
+from skconvexbn.solvers.masses import Curvature, best_masses
+from skconvexbn.solvers.measure import Activations, Measure, Model, gram
 from skconvexbn.whitening import Whitening
 
 CPU = torch.device("cpu")
@@ -148,12 +148,8 @@ def test_pairs_without_curvature_are_left_out(size, curvature):
 @pytest.mark.parametrize("massless", [0, 25])  # pairs that enter only if they violate
 def test_best_masses_meet_the_optimality_conditions(kind, fit_intercept, massless):
     problem = make_problem(kind, fit_intercept=fit_intercept)
-    model, rng = Model(problem, CPU), np.random.default_rng(2)
-    C = problem.n_outputs
-    G = rng.choice([-1.0, 1.0], (30, 1)) if C == 1 else rng.standard_normal((30, C))
-    x = Measure.of_weights(
-        model.tensor(rng.standard_normal((3, 30))), model.tensor(G), model.tensor(np.zeros(C))
-    )
+    model = Model(problem, CPU)
+    x = make_pairs(model, 30)
     x.c[:massless] = 0.0
     x, F = best_masses(model, x, 1e-9)
     V = -problem.loss.gradient(F.numpy(), problem.Y, problem.w)
@@ -162,6 +158,52 @@ def test_best_masses_meet_the_optimality_conditions(kind, fit_intercept, massles
     np.testing.assert_allclose(values[x.c.numpy() > 1e-6], problem.beta, rtol=1e-5)
     if fit_intercept:
         np.testing.assert_allclose(V.sum(axis=0), 0, atol=1e-5)
+
+
+def make_pairs(model, k, seed=2):
+    rng, C = np.random.default_rng(seed), model.problem.n_outputs
+    G = rng.choice([-1.0, 1.0], (k, 1)) if C == 1 else rng.standard_normal((k, C))
+    H = rng.standard_normal((model.Q.shape[1], k))
+    return Measure.of_weights(model.tensor(H), model.tensor(G), model.tensor(np.zeros(C)))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_curvature_is_kept_until_renewed_or_most_pairs_are_new(kind, device):
+    model = Model(make_problem(kind), torch.device(device))
+    x = make_pairs(model, 12)
+    F = model.output(x)
+    later, curvature = 2 * F + 0.3, Curvature(model)
+
+    def of(x, F, curvature):
+        return curvature.of(x, Activations(model, x.H), F)
+
+    def close(found, x, F):
+        np.testing.assert_allclose(found, of(x, F, Curvature(model)), rtol=1e-10, atol=1e-12)
+
+    close(of(x[:10], F, curvature), x[:10], F)
+    assert curvature.fresh
+    some = x[torch.tensor([7, 10, 2, 3, 9, 0, 11, 1])]  # without a few, two of them new
+    close(of(some, later, curvature), some, F)
+    assert curvature.fresh == (kind in ("squared", "several"))
+    close(of(x[4:9], later, curvature), x[4:9], later)
+    assert curvature.fresh
+    curvature.renew()
+    close(of(x[4:9], F, curvature), x[4:9], F)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_best_masses_are_those_whatever_curvature_was_kept(kind):
+    model, n_made = Model(make_problem(kind), CPU), []
+    x = make_pairs(model, 30)
+    expected, F = best_masses(model, x, 1e-9)
+    curvature = Curvature(model)
+    curvature.of(x, Activations(model, x.H), 5 * model.output(x))
+    curvature._columns = lambda *a, made=curvature._columns: n_made.append(1) or made(*a)
+    found, F_found = best_masses(model, x, 1e-9, curvature=curvature)
+    value = model.objective(F, expected)
+    assert model.objective(F_found, found) == pytest.approx(value, rel=1e-9)
+    assert bool(n_made) == (kind in ("binary", "multinomial"))
 
 
 @pytest.mark.parametrize("device", DEVICES)

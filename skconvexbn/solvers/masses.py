@@ -14,8 +14,10 @@ from .nonnegative import nonnegative_qp
 
 # Newton steps at most.
 MAX_NEWTON = 30
-# Length below which a step is too short; the first weight of the damping, and its factors.
-SHORT, FIRST, MORE, LESS = 0.1, 1e-3, 10.0, 0.1
+# Lengths of steps: below the first damping begins, below the second none is tried.
+SHORT, SHORTEST = 0.1, 1e-4
+# First weight of the damping, and its factors.
+FIRST, MORE, LESS = 1e-3, 10.0, 0.1
 # Relative gain of a step that is the resolution of float64; steps with earlier second derivatives,
 # which converge linearly, go on to smaller ones.
 RESOLUTION, LINEAR = 1e-9, 1e-11
@@ -121,18 +123,10 @@ def best_masses(
         if exact and not bool(violated.any()):
             break
         index = torch.nonzero(violated | (x.c > 0))[:, 0]
-        part, A_part, length = x[index], A.of(index), 1.0
+        part, A_part = x[index], A.of(index)
         M, gain = curvature.of(part, A_part, F), torch.cat([gains[index], gains_b]).cpu().numpy()
         step = _newton_step(model.problem, M, gain, part, tol, rho)
-        d = model.tensor(step)
-        while length > 1e-4:
-            c, b = part.c + length * d[: len(part)], x.b + length * d[len(part) :]
-            trial = Measure(part.H, part.G, c, b)
-            trial_F = model.output(trial, A_part)
-            trial_value = model.objective(trial_F, trial)
-            if trial_value < value:
-                break
-            length /= 2
+        length, trial, trial_F, trial_value = _backtrack(model, part, A_part, step, value)
         decrease, least = value - trial_value, RESOLUTION if curvature.fresh else LINEAR
         little = max(enough, least * abs(min(value, trial_value)))
         expected = gain @ step - step @ M @ step / 2
@@ -165,6 +159,24 @@ def _gains(model: Model, x: Measure, A: Activations, F: Tensor) -> tuple[Tensor,
     return found - model.problem.beta, total
 
 
+def _backtrack(
+    model: Model, x: Measure, A: Activations, step: np.ndarray, value: float
+) -> tuple[float, Measure, Tensor, float]:
+    """Length of a step that lowers the objective from value, measure, output and objective there.
+
+    The shortest may not lower it.
+    """
+    d, length = model.tensor(step), 1.0
+    while True:
+        c, b = x.c + length * d[: len(x)], x.b + length * d[len(x) :]
+        trial = Measure(x.H, x.G, c, b)
+        F = model.output(trial, A)
+        trial_value = model.objective(F, trial)
+        if trial_value < value or length <= SHORTEST:
+            return length, trial, F, trial_value
+        length /= 2
+
+
 def _newton_step(
     problem: Problem, M: np.ndarray, gain: np.ndarray, x: Measure, tol: float, rho: float
 ) -> np.ndarray:
@@ -175,13 +187,13 @@ def _newton_step(
     k, c, d = len(x), x.c.cpu().numpy(), np.zeros_like(gain)
     if rho:
         M = M + rho * np.diag(M.diagonal())
-    S, g = M[:k, :k], gain[:k]
+    reduced, g = M[:k, :k], gain[:k]
     if problem.fit_intercept:
         # db is eliminated by its normal equations (singular for multinomial log loss).
         inverse = pinvh(M[k:, k:], rtol=1e-12)
         across = inverse @ M[k:, :k]
-        S, g = S - M[:k, k:] @ across, g - across.T @ gain[k:]
-    d[:k] = nonnegative_qp(S, S @ c + g, tol * problem.beta, c) - c
+        reduced, g = reduced - M[:k, k:] @ across, g - across.T @ gain[k:]
+    d[:k] = nonnegative_qp(reduced, reduced @ c + g, tol * problem.beta, c) - c
     if problem.fit_intercept:
         d[k:] = inverse @ gain[k:] - across @ d[:k]
     return d
