@@ -143,6 +143,17 @@ def adaptive():
 
 
 @tabulated
+def many_rows():
+    names = {"data": "data", "n": "n", "q": "q", "C": "outputs", "beta": "beta", "seconds": "1e-2"}
+    return [
+        renamed(row, names)
+        | {"rounds": row["rounds"], "neurons": row["neurons"]}
+        | {"gap": f"{row['gap']:.4f}", "checked": f"{row['checked gap']:.4f}"}
+        for row in results("many_rows")
+    ]
+
+
+@tabulated
 def gap_against_time():
     names = {name: name for name in ("data", "n", "q", "beta")}
     names |= {"to 0.01 [s]": "1e-2", "to 0.005 [s]": "5e-3", "to 0.001 [s]": "1e-3"}
