@@ -18,9 +18,10 @@ MAX_NEWTON = 30
 SHORT, SHORTEST = 0.1, 1e-4
 # First weight of the damping, and its factors.
 FIRST, MORE, LESS = 1e-3, 10.0, 0.1
-# Relative gain of a step that is the resolution of float64; steps with earlier second derivatives,
-# which converge linearly, go on to smaller ones.
-RESOLUTION, LINEAR = 1e-9, 1e-11
+# Relative gain of a step that is the resolution of float64, and no gain at all. Of what is little
+# enough to end with, this fraction may be left: with earlier second derivatives steps converge
+# linearly.
+RESOLUTION, TINY, LEFT = 1e-9, 1e-300, 1e-3
 # They are taken anew where a step gains more or less than they said, by this share, or where more
 # than this share of the pairs is new.
 STALE, NEW = 0.25, 1 / 3
@@ -127,10 +128,11 @@ def best_masses(
         M, gain = curvature.of(part, A_part, F), torch.cat([gains[index], gains_b]).cpu().numpy()
         step = _newton_step(model.problem, M, gain, part, tol, rho)
         length, trial, trial_F, trial_value = _backtrack(model, part, A_part, step, value)
-        decrease, least = value - trial_value, RESOLUTION if curvature.fresh else LINEAR
-        little = max(enough, least * abs(min(value, trial_value)))
-        expected = gain @ step - step @ M @ step / 2
-        misled = length < 1 or abs(decrease - expected) > max(STALE * expected, little)
+        decrease = value - trial_value
+        little = max(enough, RESOLUTION * abs(min(value, trial_value)))
+        expected = max(gain @ step - step @ M @ step / 2, TINY)
+        error = abs(decrease - expected)
+        misled = length < 1 or error > max(STALE * expected, little)
         if misled:
             curvature.renew()
         again = misled and not curvature.fresh
@@ -141,7 +143,8 @@ def best_masses(
             x = Measure(x.H, x.G, x.c.index_copy(0, index, trial.c), trial.b)
             F, value = trial_F, trial_value
             exact = isinstance(model.problem.loss, SquaredError) and length == 1
-        if not (again or short or decrease > little):
+        left = (min(error, expected) / expected) ** 2 * decrease  # what the next step may gain
+        if not (again or short or decrease > little or left > LEFT * little):
             break
     return x, F
 
