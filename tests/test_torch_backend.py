@@ -556,9 +556,9 @@ def test_cuda_gives_what_the_cpu_gives():
     ("constants", "rise", "length"),
     [
         ({}, None, 6),  # the least
-        ({"CROWDED": 0.4}, None, 18),  # two for each of seven neurons, up to a polish
+        ({"CROWDED": 0.25}, None, 18),  # two for each of seven neurons, up to a polish
         ({}, 5, 12),  # twice as long as until the rise, up to a polish
-        ({"LONGEST": 12, "CROWDED": 0.4}, None, 12),
+        ({"LONGEST": 12, "CROWDED": 0.25}, None, 12),
     ],
 )
 def test_length_of_a_thorough_search(constants, rise, length, monkeypatch):

@@ -50,10 +50,10 @@ PACE, FRACTION = 0.03, 0.03
 # which gains 1e-5 of the loss, comes after the thorough search, and all once more at tol <= FINE;
 # fewer after few rounds, and without certificates the second alone.
 FINAL_WIDTHS, FINISHED, FINE = (1e-2, 1e-3, 1e-4), 10, 1e-3
-# Generations of thorough searches: at least, at most, and sqrt(CROWDED / gap allowed) for each
+# Generations of thorough searches: at least, at most, and (CROWDED / gap allowed)^3/4 for each
 # active neuron (their number tells how crowded the maxima are). They last PATIENCE times as long as
 # it took until the gap last rose by this fraction of what is allowed.
-SHORTEST, LONGEST, CROWDED = 6, 192, 1.1e-4
+SHORTEST, LONGEST, CROWDED = 6, 192, 5e-4
 PATIENCE, RISE = 2, 0.1
 # They polish all that they may where tol is at most this, and fewer, as its root, where it is more.
 POLISH_ALL = 1e-3
@@ -267,7 +267,7 @@ class _Run:
         self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
         allowed = max(self.options.tol, best.gap, RESOLUTION)
-        length = len(neurons) * (CROWDED / allowed) ** 0.5
+        length = len(neurons) * (CROWDED / allowed) ** 0.75
         early = FINAL_WIDTHS[-1 - best.n_iter : -1]
         late = FINAL_WIDTHS if self.options.tol <= FINE else FINAL_WIDTHS[-1:]
         for generations, widths in ((SHORTEST, early), (length, late)):
