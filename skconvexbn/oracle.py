@@ -170,17 +170,18 @@ def climb_cones(Q: np.ndarray, V: np.ndarray, h: np.ndarray) -> np.ndarray:
         value = math.sqrt(T @ T)
         v = V @ (T / max(value, 1e-300))
         try:
-            x, Z_x, bounding, multipliers = _maximum_in_cone(Q, v, mask, Z)
+            x, Z_x, bounding, multipliers = _maximum_in_cone(Q, v, mask, Z, value)
         except RuntimeError:  # nnls: cycling on a degenerate cone
             break
         T_x = V.T @ np.maximum(Z_x, 0.0)
         better = math.sqrt(T_x @ T_x) > value * (1 + GAIN)
         changes = bounding[multipliers > -v[bounding]]
+        same = False
         if better:
-            kept = mask[bounding]
-            h, Z, T, mask = x, Z_x, T_x, Z_x >= 0
-            mask[bounding] = kept
-        if not better and (stalled or not len(changes)):
+            before, h, Z, T, mask = mask, x, Z_x, T_x, Z_x >= 0
+            mask[bounding] = before[bounding]
+            same = V.shape[1] == 1 and np.array_equal(mask, before)  # as the next step would say
+        if not len(changes) and (same or not better) or stalled and not better:
             break
         stalled = not better
         mask[changes] ^= True
@@ -188,15 +189,15 @@ def climb_cones(Q: np.ndarray, V: np.ndarray, h: np.ndarray) -> np.ndarray:
 
 
 def _maximum_in_cone(
-    Q: np.ndarray, v: np.ndarray, mask: np.ndarray, Z: np.ndarray
+    Q: np.ndarray, v: np.ndarray, mask: np.ndarray, Z: np.ndarray, value: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Unit x of largest v^T D Q x in the cone of D = diag(mask), Q x, what bounds x, multipliers.
 
     The rows are those nearest to their kinks at Z = Q h, and others only where x would cross them
-    and have a value no larger than that of h.
+    and have a value no larger than that of h, which is given.
     """
     inside, a = np.where(mask, 1.0, -1.0), Q.T @ (mask * v)
-    value, near = float(v @ np.maximum(Z, 0.0)), min(3 * len(a) // 2 + 6, len(Q))
+    near = min(3 * len(a) // 2 + 6, len(Q))
     rows = np.argpartition(np.abs(Z), near - 1)[:near]
     while True:
         A = inside[rows, None] * Q[rows]
