@@ -18,8 +18,8 @@ from .oracle import climb_cones, units
 # Entries of a block of activations, (n, starts): small enough for the cache of a CPU.
 BLOCK_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 27, "mps": 1 << 24}
 # Ascent steps; with one output so many and one for every fourth dimension, up to this.
-N_STEPS = 15
-N_SIGNED, MAX_SIGNED = 12, 30
+N_STEPS = 17
+N_SIGNED, MAX_SIGNED = 14, 34
 # Starts near each active neuron: size of the perturbation, first step.
 NEARBY = ((0.15, 0.3), (0.15, 0.1), (0.05, 0.1), (0.05, 0.03))
 # So many neurons at most, times the signs, drawn anew for each size, have starts near them.
