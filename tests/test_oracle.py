@@ -172,3 +172,22 @@ def test_climbing_stays_where_nnls_cycles(monkeypatch):
     monkeypatch.setattr(oracle, "nnls", cycling)
     h = np.array([0.6, 0.8, 0.0])
     np.testing.assert_array_equal(climb_cones(*problem(), h), h)
+
+
+def test_climbing_repeats_no_step(monkeypatch):
+    """With one output the maximum of a cone that no kink leads out of is the end."""
+    steps, step = [], oracle._maximum_in_cone
+
+    def recorded(*args):
+        found = step(*args)
+        steps.append(found[0])
+        return found
+
+    monkeypatch.setattr(oracle, "_maximum_in_cone", recorded)
+    rng = np.random.default_rng(0)
+    Q, V = problem(n=60, q=4)
+    for h in rng.standard_normal((20, 4)):
+        steps.clear()
+        end = climb_cones(Q, np.abs(V), h / np.linalg.norm(h))
+        assert np.array_equal(end, steps[-1])
+        assert len({x.tobytes() for x in steps}) == len(steps)
