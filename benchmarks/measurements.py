@@ -295,6 +295,7 @@ def model_selection():
             "times faster": f"{row['times faster']:.1f}",
             "in default fits": f"{row['CV / default fit']:.0f}",
             "difference": f"{row['difference of test R2']:.4f}",
+            "of random states": f"{row['of random states']:.4f}",
             "same best": "yes" if row["same best"] else "no",
         }
         for row in results("model_selection")
