@@ -180,7 +180,7 @@ def climb_cones(Q: np.ndarray, V: np.ndarray, h: np.ndarray) -> np.ndarray:
         if better:
             before, h, Z, T, mask = mask, x, Z_x, T_x, Z_x >= 0
             mask[bounding] = before[bounding]
-            same = V.shape[1] == 1 and np.array_equal(mask, before)  # as the next step would say
+            same = V.shape[1] == 1 and np.array_equal(mask, before)  # the next finds x again
         if (not better and stalled) or ((same or not better) and not len(changes)):
             break
         stalled = not better
