@@ -10,6 +10,7 @@ from .arrangements import Arrangements
 from .data import DistinctRows
 from .losses import Loss, SquaredError
 from .network import Network
+from .noise import noise_share
 from .oracle import multi_start
 from .problem import Certificate, Neurons, Problem
 from .units import Units
@@ -60,9 +61,10 @@ class Task:
     def resolve_beta(self, beta: float | str) -> float:
         """Beta in the units of the data: as given, by the rule for "auto", or the limit for 0.
 
-        The rule is 0.7 var(Y) sqrt(q) / beta_max for squared error and 0.07 q / beta_max for log
-        loss, at most shares of beta_max, the smallest beta of the zero model (theory.md 4). Where
-        that is zero, so is the network at any beta, and the unit stands for all but 0.
+        The rule is nu^1.5 var(Y) q / beta_max for squared error and 0.2 nu^1.5 q / beta_max for log
+        loss, nu the share of noise in the targets (theory.md 8), at most shares of beta_max, the
+        smallest beta of the zero model. Where that is zero, so is the network at any beta, and the
+        unit stands for all but 0.
         """
         problem, units = self.problem, self.units
         squared = isinstance(problem.loss, SquaredError)
@@ -75,7 +77,7 @@ class Task:
         if beta_max == 0:
             return float(units.beta)
         q, variance = problem.Q.shape[1], 2 * problem.zero_loss / problem.w.sum()
-        rule = 0.7 * variance * np.sqrt(q) if squared else 0.07 * q
+        rule = noise_share(problem) ** 1.5 * q * (variance if squared else 0.2)
         most = MAX_SHARES[not squared] * beta_max
         return float(units.beta * min(rule / (beta_max * units.weight), most))
 

@@ -335,24 +335,32 @@ def test_auto_beta_is_free_of_scale(kind, factor):
         )
 
 
-def test_auto_beta_follows_the_rule():
+@pytest.mark.parametrize("capped", [False, True])
+def test_auto_beta_follows_the_rule(capped):
+    """With beta_max and the share of noise by other ways than the estimators'."""
     from skconvexbn.arrangements import enumerate_all
     from skconvexbn.oracle import in_arrangements
     from skconvexbn.whitening import Whitening
 
-    X, y = small("regression")
-    Q = Whitening.fit(X, np.ones(30)).basis().transform(X)
-    centred = (y - y.mean())[:, None]
-    beta_max = in_arrangements(Q, centred, enumerate_all(Q), 0.0).dual_norm
-    model = ConvexBNRegressor(random_state=0).fit(X, y)
-    beta = min(0.7 * y.var() * np.sqrt(3) / beta_max, 0.1 * beta_max)
-    np.testing.assert_allclose(model.beta_, beta, rtol=1e-3)
-    labels = (y > 1).astype(int)
-    centred = (labels - labels.mean())[:, None]
-    beta_max = in_arrangements(Q, centred, enumerate_all(Q), 0.0).dual_norm
-    model = ConvexBNClassifier(random_state=0).fit(X, labels)
-    beta = min(0.07 * 3 / beta_max, 0.2 * beta_max)
-    np.testing.assert_allclose(model.beta_, beta, rtol=1e-3)
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    y = np.sin(30 * X[:, 0]) if capped else X[:, 0] + 0.3 * np.sin(30 * X[:, 1])
+    Q = Whitening.fit(X, np.ones(60)).basis().transform(X)
+    for labels in (False, True):
+        Y = (y > y.mean()).astype(float) if labels else y
+        centred = (Y - Y.mean())[:, None]
+        beta_max = in_arrangements(Q, centred, enumerate_all(Q), 0.0).dual_norm
+        distances = np.linalg.norm(Q[:, None] - Q, axis=2) + 1e9 * np.eye(60)
+        near = 0.75 * np.mean((Y - Y[np.argsort(distances)[:, :3]].mean(axis=1)) ** 2)
+        linear = np.sum((Y - Q @ (Q.T @ Y)) ** 2) / 57
+        noise = min(near, linear, Y.var())
+        if labels:
+            rule, most = 0.2 * (noise / Y.var()) ** 1.5 * 3 / beta_max, 0.2 * beta_max
+            model = ConvexBNClassifier(random_state=0).fit(X, y > y.mean())
+        else:
+            rule, most = (noise / Y.var()) ** 1.5 * Y.var() * 3 / beta_max, 0.1 * beta_max
+            model = ConvexBNRegressor(random_state=0).fit(X, y)
+            assert (rule > most) == capped
+        np.testing.assert_allclose(model.beta_, min(rule, most), rtol=1e-3)
 
 
 def test_beta_rule_leaves_neurons_where_rows_are_few():

@@ -1,0 +1,111 @@
+"""The share of noise that beta="auto" goes by, against known noise and plain loops."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skconvexbn import noise
+from skconvexbn.data import DistinctRows
+from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
+from skconvexbn.noise import LEAST, noise_share
+from skconvexbn.problem import Problem
+from skconvexbn.units import unit_problem
+from skconvexbn.whitening import Whitening
+
+
+def share(X, Y, w=None, loss=None):
+    """By way of merged rows, as estimators do."""
+    Y = np.asarray(Y, float).reshape(len(X), -1)
+    rows = DistinctRows.of(np.asarray(X, float), Y, np.ones(len(X)) if w is None else w)
+    basis = Whitening.fit(rows.X, rows.w).basis()
+    return noise_share(unit_problem(rows, basis, loss or SquaredError(), True)[0])
+
+
+@pytest.mark.parametrize("sigma", [0.2, 0.5, 2.0])
+@pytest.mark.parametrize("kind", ["linear in ten columns", "waves along two"])
+def test_known_noise(kind, sigma):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1500, 10 if kind.startswith("linear") else 2))
+    signal = X @ np.ones(X.shape[1]) if kind.startswith("linear") else np.sin(2 * X).sum(axis=1)
+    y = signal / signal.std() + sigma * rng.standard_normal(1500)
+    truth = sigma**2 / (1 + sigma**2)
+    assert share(X, y) == pytest.approx(truth, rel=0.15, abs=0.02)
+
+
+def brute_force(problem):
+    Q, Y, w = problem.Q, problem.Y, problem.w
+    n, q = Q.shape
+    total = sum(w[i] * np.sum((Y[i] - np.average(Y, axis=0, weights=w)) ** 2) for i in range(n))
+    normal = Q.T @ (w[:, None] * Q)
+    linear = Y - Q @ np.linalg.solve(normal, Q.T @ (w[:, None] * Y))
+    linear = n / (n - q) * np.sum(w[:, None] * linear**2)
+    near = 0.0
+    for i in range(n):
+        order = sorted((np.linalg.norm(Q[i] - Q[j]), j) for j in range(n) if j != i)
+        nearest = [j for _, j in order[:3]]
+        near += w[i] * np.sum((Y[i] - np.average(Y[nearest], axis=0, weights=w[nearest])) ** 2)
+    return linear / total, 0.75 * near / total
+
+
+@given(seed=st.integers(0, 2**16), outputs=st.integers(1, 3), curved=st.booleans())
+def test_plain_loops_find_the_same(seed, outputs, curved):
+    rng = np.random.default_rng(seed)
+    X, w = rng.standard_normal((40, 2)), rng.uniform(0.5, 2.0, 40)
+    Y = X @ rng.standard_normal((2, outputs)) + 0.1 * rng.standard_normal((40, outputs))
+    Y = np.cos(2 * Y) if curved else Y
+    Q = Whitening.fit(X, w).basis().transform(X)
+    centred = Y - np.average(Y, axis=0, weights=w)
+    problem = Problem(Q, centred, w, SquaredError(), 0.0, True)
+    expected = np.clip(min(brute_force(problem)), LEAST, 1.0)
+    assert noise_share(problem) == pytest.approx(expected, rel=1e-9)
+
+
+@given(seed=st.integers(0, 2**16), loss=st.sampled_from(["squared", "binary", "multinomial"]))
+def test_weights_are_repetition_and_order_and_units_do_not_matter(seed, loss):
+    rng = np.random.default_rng(seed)
+    X, w = rng.standard_normal((30, 2)).repeat(2, axis=0), rng.integers(1, 4, 60)
+    y = rng.integers(0, 3, 60)
+    Y = {"squared": y + X[:, 0], "binary": y > 0, "multinomial": np.eye(3)[y]}[loss]
+    kind = {"binary": BinaryLogLoss(), "multinomial": MultinomialLogLoss()}.get(loss)
+    weighted = share(X, Y, w.astype(float), kind)
+    order = rng.permutation(w.sum())
+    repeated = share(X.repeat(w, axis=0)[order], Y.repeat(w, axis=0)[order], None, kind)
+    assert repeated == pytest.approx(weighted, rel=1e-9)
+    A = rng.standard_normal((2, 2)) + 3 * np.eye(2)
+    assert share(X @ A + 5, Y, w.astype(float), kind) == pytest.approx(weighted, rel=1e-6)
+    if loss == "squared":
+        assert share(X, 1e6 * Y + 3, w.astype(float)) == pytest.approx(weighted, rel=1e-6)
+
+
+def test_what_equal_rows_differ_by_is_noise():
+    X = np.repeat(np.arange(8.0), 100)[:, None]
+    labels = np.tile([1.0, 0.0, 0.0, 0.0], 200)
+    assert share(X, labels, loss=BinaryLogLoss()) == pytest.approx(1.0)
+    y = 0.3 * X[:, 0] + labels
+    assert share(X, y) == pytest.approx(labels.var() / y.var(), rel=1e-9)
+
+
+def test_some_rows_of_many_tell_nearly_the_same(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((3000, 3))
+    y = np.sin(3 * X[:, 0]) * X[:, 1] + 0.4 * rng.standard_normal(3000)
+    monkeypatch.setattr(noise, "MAX_ROWS", 3000)
+    all_rows = share(X, y)
+    monkeypatch.setattr(noise, "MAX_ROWS", 700)
+    some = share(X, y)
+    assert some != all_rows
+    assert some == pytest.approx(all_rows, rel=0.1)
+    turned = share(X @ np.linalg.qr(rng.standard_normal((3, 3)))[0], y)
+    assert turned == pytest.approx(some, rel=1e-6)
+
+
+def test_limits():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50, 3))
+    assert share(X, X @ [1.0, 2.0, 3.0]) == LEAST
+    assert share(X, np.ones(50)) == 1.0
+    assert share(np.zeros((5, 1)), rng.standard_normal(5)) == 1.0
+    assert share(X, rng.standard_normal(50)) > 0.5
+    wide = rng.standard_normal((20, 40))  # least squares interpolate
+    assert LEAST < share(wide, rng.standard_normal(20)) <= 1.0
