@@ -28,9 +28,8 @@ def main():
     x = np.sort(rng.uniform(-2, 2, 30))[:, None]
     y = np.sin(2.5 * x[:, 0]) + 0.15 * rng.standard_normal(30)
     grid = np.linspace(-2.2, 2.2, 500)[:, None]
-    ours = [
-        ConvexBNRegressor(arrangements="exact", random_state=seed).fit(x, y) for seed in range(10)
-    ]
+    exact = {"arrangements": "exact", "tol": 1e-6}
+    ours = [ConvexBNRegressor(**exact, random_state=seed).fit(x, y) for seed in range(10)]
     figure, ax = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
     mlps = []
     for seed in range(10):
