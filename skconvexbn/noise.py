@@ -34,14 +34,15 @@ def noise_share(problem: Problem) -> float:
 
 
 def _linear_residual(Q: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
-    """Unbiased residual variance of weighted least squares, times the sum of weights."""
+    """Unbiased residual variance of weighted least squares, times the sum of weights.
+
+    The columns of Q are orthogonal under the weights, whatever rank and shrinkage (theory.md 7).
+    """
     n, q = Q.shape
     if n <= q:
         return np.inf
-    root = np.sqrt(w)[:, None]
-    U = np.linalg.qr(root * Q)[0]
-    R = root * Y
-    return float(np.square(R - U @ (U.T @ R)).sum() * n / (n - q))
+    coefficients = (Q.T @ (w[:, None] * Y)) / (w @ np.square(Q))[:, None]
+    return float(w @ np.square(Y - Q @ coefficients).sum(axis=1)) * n / (n - q)
 
 
 def _neighbours_residual(Q: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
