@@ -42,11 +42,11 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         n_samples / (n_classes * count).
     beta : "auto" or float, default="auto"
         Weight of the penalty, in [0, inf), in the units of the objective above. "auto" takes
-        0.2 nu^1.5 (rank + 1) / beta_max, at most beta_max / 5, for log loss and
-        nu^1.5 var (rank + 1) / beta_max, at most beta_max / 10, for squared error (var: of the
-        encoded labels), with nu the share of their variance that is noise, by a linear fit and
-        nearest neighbours (theory section 8), and beta_max the smallest beta at which the network
-        has no neurons; the value taken is ``beta_``. 0 stands for the limit of small beta: the
+        0.16 nu^1.5 (rank + 1) n^-1/4 for log loss and 0.5 nu^1.5 (rank + 1) n^-1/4 times the
+        standard deviation of the encoded labels for squared error, with nu the share of their
+        variance that is noise, by a linear fit and nearest neighbours (theory section 8), and n the
+        sum of weights; at most a fifth (squared error: a tenth) of beta_max, at which the network
+        has no neurons. The value taken is ``beta_``. 0 stands for the limit of small beta: the
         smallest loss (for log loss on separable classes, nearly 0).
     rank : None, int or float, default=None
         Number k of singular directions of X kept (theory section 7): None all, up to the numerical

@@ -61,10 +61,10 @@ class Task:
     def resolve_beta(self, beta: float | str) -> float:
         """Beta in the units of the data: as given, by the rule for "auto", or the limit for 0.
 
-        The rule is nu^1.5 var(Y) q / beta_max for squared error and 0.2 nu^1.5 q / beta_max for log
-        loss, nu the share of noise in the targets (theory.md 8), at most shares of beta_max, the
-        smallest beta of the zero model. Where that is zero, so is the network at any beta, and the
-        unit stands for all but 0.
+        The rule is 0.5 nu^1.5 q n^-1/4 standard deviations of Y for squared error and
+        0.16 nu^1.5 q n^-1/4 for log loss, nu the share of noise in the targets (theory.md 8), at
+        most shares of beta_max, the smallest beta of the zero model. Where that is zero, so is the
+        network at any beta, and the unit stands for all but 0.
         """
         problem, units = self.problem, self.units
         squared = isinstance(problem.loss, SquaredError)
@@ -76,10 +76,13 @@ class Task:
             return float(units.beta * BETA_LIMIT * (beta_max or 1.0))
         if beta_max == 0:
             return float(units.beta)
-        q, variance = problem.Q.shape[1], 2 * problem.zero_loss / problem.w.sum()
-        rule = noise_share(problem) ** 1.5 * q * (variance if squared else 0.2)
-        most = MAX_SHARES[not squared] * beta_max
-        return float(units.beta * min(rule / (beta_max * units.weight), most))
+        total, q = problem.w.sum(), problem.Q.shape[1]
+        rule = noise_share(problem) ** 1.5 * q / (units.weight * total) ** 0.25
+        if squared:
+            rule *= 0.5 * units.output * np.sqrt(2 * problem.zero_loss / total)
+        else:
+            rule *= 0.16
+        return float(min(rule, MAX_SHARES[not squared] * units.beta * beta_max))
 
 
 @dataclass(frozen=True, eq=False)

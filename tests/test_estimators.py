@@ -354,10 +354,11 @@ def test_auto_beta_follows_the_rule(capped):
         linear = np.sum((Y - Q @ (Q.T @ Y)) ** 2) / 57
         noise = min(near, linear, Y.var())
         if labels:
-            rule, most = 0.2 * (noise / Y.var()) ** 1.5 * 3 / beta_max, 0.2 * beta_max
+            rule, most = 0.16 * (noise / Y.var()) ** 1.5 * 3 / 60**0.25, 0.2 * beta_max
             model = ConvexBNClassifier(random_state=0).fit(X, y > y.mean())
         else:
-            rule, most = (noise / Y.var()) ** 1.5 * Y.var() * 3 / beta_max, 0.1 * beta_max
+            rule = 0.5 * (noise / Y.var()) ** 1.5 * Y.std() * 3 / 60**0.25
+            most = 0.1 * beta_max
             model = ConvexBNRegressor(random_state=0).fit(X, y)
             assert (rule > most) == capped
         np.testing.assert_allclose(model.beta_, min(rule, most), rtol=1e-3)
