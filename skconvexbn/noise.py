@@ -9,50 +9,62 @@ from .losses import SquaredError
 from .problem import Problem
 
 N_NEIGHBOURS = 3
-# Rows whose neighbours are looked for: enough to tell the share to some per cent.
+# Rows whose neighbours are looked for, at most: enough to tell the share to some per cent.
 MAX_ROWS = 2_000
-# No data set shows that it has less noise than this.
+# Smaller estimates are not trusted.
 LEAST = 0.01
 
 
 def noise_share(problem: Problem) -> float:
     """Share of the variance of the targets that is noise, in [LEAST, 1].
 
-    The smaller of two estimates: the residual variance of least squares on Q, and that of the
-    means of the nearest neighbours among the rows of Q.
+    What equal rows differ by, and the smaller of two estimates of the rest: the residual variance
+    of least squares on Q, whose columns have to be orthogonal under the weights (theory.md 7), and
+    that of the means of the nearest neighbours among the rows of Q. Several outputs share one.
     """
-    w, Y, total = problem.w, problem.Y, problem.w.sum()
-    if isinstance(problem.loss, SquaredError):
-        within, variance = 2 * problem.constant, 2 * problem.zero_loss
-    else:  # labels of merged rows are averaged
-        p = (w / total) @ Y
-        within, variance = float(w @ (Y - Y**2).sum(axis=1)), float(total * (p - p**2).sum())
-    if variance <= 0:
+    Q, Y, w = problem.Q, problem.Y, problem.w
+    total = total_variation(problem)
+    if total <= 0 or len(Q) <= Q.shape[1]:
         return 1.0
-    between = min(_linear_residual(problem.Q, Y, w), _neighbours_residual(problem.Q, Y, w))
-    return float(np.clip((within + between) / variance, LEAST, 1.0))
+    between = min(_linear_residual(Q, Y, w), _neighbours_residual(Q, Y, w))
+    return float(np.clip((_within(problem) + between) / total, LEAST, 1.0))
+
+
+def total_variation(problem: Problem) -> float:
+    """Weighted sum of the squared distances of the targets to their mean."""
+    Y, w = problem.Y, problem.w
+    between = w @ np.square(Y - (w / w.sum()) @ Y).sum(axis=1)
+    return float(between) + _within(problem)
+
+
+def _within(problem: Problem) -> float:
+    """The part of it that merging equal rows took out of the targets, for labels in {0, 1}."""
+    if isinstance(problem.loss, SquaredError):
+        return 2 * problem.constant
+    return float(problem.w @ (problem.Y - problem.Y**2).sum(axis=1))
 
 
 def _linear_residual(Q: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
     """Unbiased residual variance of weighted least squares, times the sum of weights.
 
-    The columns of Q are orthogonal under the weights, whatever rank and shrinkage (theory.md 7).
+    Few degrees of freedom may leave next to nothing of pure noise: at least half have to be left.
     """
-    n, q = Q.shape
-    if n <= q:
+    n, q = w.sum() ** 2 / (w @ w), Q.shape[1]  # the rows that weights amount to (Kish)
+    if n < 2 * q:
         return np.inf
+    size = np.abs(Q).max(axis=0)
+    Q = Q[:, size > 0] / size[size > 0]
     coefficients = (Q.T @ (w[:, None] * Y)) / (w @ np.square(Q))[:, None]
-    return float(w @ np.square(Y - Q @ coefficients).sum(axis=1)) * n / (n - q)
+    return float(w @ np.square(Y - Q @ coefficients).sum(axis=1) * n / (n - q))
 
 
 def _neighbours_residual(Q: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
     """Variance about the means of the nearest neighbours, less theirs, times the sum of weights."""
-    n = len(Q)
-    k = min(N_NEIGHBOURS, n - 1)
-    if k == 0:
-        return np.inf
+    k, n_rows = min(N_NEIGHBOURS, len(Q) - 1), min(len(Q), MAX_ROWS)
+    Q = Q - (w / w.sum()) @ Q  # a large constant column would swamp distances
     # Some rows of every distance from the centre: affine maps of X do not change which.
-    rows = np.argsort(np.einsum("ij,ij->i", Q, Q), kind="stable")[:: -(-n // MAX_ROWS)]
+    by_distance = np.argsort(np.einsum("ij,ij->i", Q, Q), kind="stable")
+    rows = by_distance[np.linspace(0, len(Q) - 1, n_rows).round().astype(int)]
     found = NearestNeighbors(n_neighbors=k + 1).fit(Q).kneighbors(Q[rows], return_distance=False)
     others_first = np.argsort(found == rows[:, None], axis=1, kind="stable")[:, :k]
     nearest = np.take_along_axis(found, others_first, axis=1)

@@ -10,7 +10,7 @@ from .arrangements import Arrangements
 from .data import DistinctRows
 from .losses import Loss, SquaredError
 from .network import Network
-from .noise import noise_share
+from .noise import noise_share, total_variation
 from .oracle import multi_start
 from .problem import Certificate, Neurons, Problem
 from .units import Units
@@ -18,9 +18,10 @@ from .whitening import Basis, Whitening
 
 # Starts, steps and last step of the oracle behind beta="auto", which needs no more.
 ORACLE = 60, 30, 0.01
-# Largest beta="auto" as a share of beta_max, for squared error and log loss: few rows, or few of
-# one class, else leave no neurons. A tenth for log loss would follow classes of next to no weight.
-MAX_SHARES = 0.1, 0.2
+# Of squared error, and of log loss: the constant of beta="auto", and the largest share of beta_max
+# that it takes. Few rows, or few of one class, else leave no neurons; a tenth for log loss would
+# follow classes of next to no weight.
+AUTO = (0.5, 0.1), (0.16, 0.2)
 # beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
 BETA_LIMIT = 1e-7
 # A beta_max below this is rounding, in units of ||sqrt(w)|| ||sqrt(w) Q||: V is w times order 1.
@@ -63,8 +64,9 @@ class Task:
 
         The rule is 0.5 nu^1.5 q n^-1/4 standard deviations of Y for squared error and
         0.16 nu^1.5 q n^-1/4 for log loss, nu the share of noise in the targets (theory.md 8), at
-        most shares of beta_max, the smallest beta of the zero model. Where that is zero, so is the
-        network at any beta, and the unit stands for all but 0.
+        most shares of beta_max, the smallest beta of the zero model, and these where Y does not
+        vary. Where beta_max is zero, so is the network at any beta, and the unit stands for all
+        but 0.
         """
         problem, units = self.problem, self.units
         squared = isinstance(problem.loss, SquaredError)
@@ -76,13 +78,13 @@ class Task:
             return float(units.beta * BETA_LIMIT * (beta_max or 1.0))
         if beta_max == 0:
             return float(units.beta)
-        total, q = problem.w.sum(), problem.Q.shape[1]
-        rule = noise_share(problem) ** 1.5 * q / (units.weight * total) ** 0.25
-        if squared:
-            rule *= 0.5 * units.output * np.sqrt(2 * problem.zero_loss / total)
-        else:
-            rule *= 0.16
-        return float(min(rule, MAX_SHARES[not squared] * units.beta * beta_max))
+        constant, share = AUTO[not squared]
+        total, variation = problem.w.sum(), total_variation(problem)
+        deviation = units.output * np.sqrt(variation / total) if squared else 1.0
+        rule = constant * noise_share(problem) ** 1.5 * problem.Q.shape[1] * deviation
+        rule /= (units.weight * total) ** 0.25
+        most = share * units.beta * beta_max
+        return float(min(rule, most) if variation else most)
 
 
 @dataclass(frozen=True, eq=False)

@@ -360,8 +360,25 @@ def test_auto_beta_follows_the_rule(capped):
             rule = 0.5 * (noise / Y.var()) ** 1.5 * Y.std() * 3 / 60**0.25
             most = 0.1 * beta_max
             model = ConvexBNRegressor(random_state=0).fit(X, y)
-            assert (rule > most) == capped
+        assert (rule > most) == capped
         np.testing.assert_allclose(model.beta_, min(rule, most), rtol=1e-3)
+
+
+def test_auto_beta_with_weights_outputs_and_no_intercept():
+    """It is in the units of the targets, and depends on the weights by their sum alone."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((100, 2))
+    y = 10 + X[:, 0] + 0.3 * rng.standard_normal(100)
+    beta = ConvexBNRegressor(random_state=0).fit(X, y).beta_
+    four = ConvexBNRegressor(random_state=0).fit(X, y, np.full(100, 4.0)).beta_
+    np.testing.assert_allclose(four, beta / 4**0.25, rtol=1e-9)
+    two = ConvexBNRegressor(random_state=0).fit(X, np.column_stack([y, y])).beta_
+    np.testing.assert_allclose(two, beta * 2**0.5, rtol=1e-9)
+    without = ConvexBNRegressor(random_state=0, fit_intercept=False).fit(X, y).beta_
+    np.testing.assert_allclose(without, beta, rtol=1e-9)
+    constant = ConvexBNRegressor(random_state=0, fit_intercept=False).fit(X, np.ones(100))
+    assert constant.beta_ > 0
+    assert constant.n_neurons_ > 0
 
 
 def test_beta_rule_leaves_neurons_where_rows_are_few():
