@@ -133,6 +133,30 @@ def rivals_classes():
     return rows
 
 
+def rules(kind: str) -> list[Row]:
+    """Rules for beta, with their best constants; "taken" is that of beta="auto"."""
+    names = {"score": "R2" if kind == "regression" else "accuracy", "others'": "others' constant"}
+    names |= {"many rows": "many rows"}
+    names |= {"log loss": "log loss"} if kind == "classes" else {}
+    *found, taken, best = results(f"beta_rule_{kind}_rules")
+    labels = [f"`{row['rule']}`" for row in found] + ["taken", best["rule"]]
+    return [
+        {"rule": label, "constant": short(row["constant"])}
+        | {new: f"{row[old]:.4f}".replace("nan", "-") for old, new in names.items()}
+        for label, row in zip(labels, [*found, taken, best], strict=True)
+    ]
+
+
+@tabulated
+def rules_regression():
+    return rules("regression")
+
+
+@tabulated
+def rules_classes():
+    return rules("classes")
+
+
 @tabulated
 def adaptive():
     rows = []

@@ -1,0 +1,195 @@
+"""Held-out score at rules for beta="auto", whose form and constants come from here.
+
+    python benchmarks/beta_rule.py regression|classes [FOLDER]
+
+The rule is judged on other targets than these (rivals.py, accuracy.py), if on some of the same
+features. Here columns of the sets are predicted from the other columns, of regression sets also
+from the target: of each such set up to four columns of more than 20 values, in an order drawn once,
+of a set of classes three. Regression leaves out those of a kurtosis above 12; for classes they are
+cut into two, three or five intervals of equal count. The sets are scikit-learn's; with FOLDER also
+every reg-*.npz and clf-*.npz in it (arrays X and y), at most 800 rows of each, 75 % for training,
+two random splits. A rule should hold for few rows and many, of few columns and many: so there are
+generated sets too, of 300 to 4,000 training rows and 4 to 100 columns.
+
+Scores are those of a path of 14 betas from beta_max to 1e-4 of it (generated sets: 1e-3), at a
+rule's beta by interpolation in log(beta), beyond the path those at its end; R2 below -0.5 counts as
+that. All rules are held to the share of beta_max that beta="auto" takes at most. Each has the
+constant that is best in the mean, for classes of accuracy less log loss; "others'" is the score
+with constants that were best on the other sets, "many rows" that of sets with more than 2,000. "The
+best beta of each" chooses by these very scores. nu is the share of noise (skconvexbn/noise.py).
+Writes results/beta_rule_KIND.json and results/beta_rule_KIND_rules.json.
+"""
+
+import sys
+import warnings
+
+import adaptive
+import classes
+import numpy as np
+from report import save, table
+from rivals import make_problem, split_scaled
+from scipy.stats import kurtosis
+from sklearn.datasets import make_friedman3
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score, log_loss, r2_score
+
+from skconvexbn import convex_bn_path
+from skconvexbn.noise import noise_share
+from skconvexbn.task import AUTO
+
+SPLITS = range(2)
+N_BETAS, EPS, GENERATED_EPS, MAX_ROWS = 14, 1e-4, 1e-3, 800
+ROWS = 300, 1_200, 4_000  # for training
+NETWORKS = ("network", 8, 0.3), ("network, much noise", 8, 1.5), ("network of many", 100, 0.5)
+LEFT_OUT = "friedman1", "digits", "splice", "credit-g"  # independent columns, or indicators
+CONSTANTS = np.geomspace(2**-12, 2**12, 97)
+RULES = {
+    "1": lambda n, q, beta_max, nu: 1.0,
+    "beta_max": lambda n, q, beta_max, nu: beta_max,
+    "sqrt(q) / beta_max": lambda n, q, beta_max, nu: q**0.5 / beta_max,
+    "q / beta_max": lambda n, q, beta_max, nu: q / beta_max,
+    "q n^-1/4": lambda n, q, beta_max, nu: q * n**-0.25,
+    "nu^1.5 q / beta_max": lambda n, q, beta_max, nu: nu**1.5 * q / beta_max,
+    "nu^1.5 q": lambda n, q, beta_max, nu: nu**1.5 * q,
+    "nu^1.5 q n^-1/2": lambda n, q, beta_max, nu: nu**1.5 * q * n**-0.5,
+    "nu q n^-1/4": lambda n, q, beta_max, nu: nu * q * n**-0.25,
+    "nu^2 q n^-1/4": lambda n, q, beta_max, nu: nu**2 * q * n**-0.25,
+    "nu^1.5 sqrt(q) n^-1/4": lambda n, q, beta_max, nu: nu**1.5 * q**0.5 * n**-0.25,
+    "nu^1.5 q n^-1/4": lambda n, q, beta_max, nu: nu**1.5 * q * n**-0.25,
+}
+TAKEN = "nu^1.5 q n^-1/4"
+MANY = 2_000  # rows
+warnings.simplefilter("ignore", ConvergenceWarning)
+
+
+def tasks(regression, folder):
+    """Name of set and column, features, target."""
+    rng = np.random.default_rng(7)
+    sets = [(True, *s) for s in adaptive.data_sets(folder)]
+    sets += [(False, *s) for s in classes.data_sets(folder)]
+    for with_target, name, (X, y) in sets:
+        if name in LEFT_OUT:
+            continue
+        rows = rng.permutation(len(y))[:MAX_ROWS]
+        X, y = X[rows].astype(float), y[rows]
+        many = [j for j, column in enumerate(X.T) if len(np.unique(column)) > 20]
+        for j in rng.permutation(many)[: 4 if with_target else 3]:
+            target, others = X[:, j], np.delete(X, j, axis=1)
+            others = np.column_stack([others, y]) if with_target else others
+            k = int(rng.choice([2, 2, 3, 5]))
+            if regression and kurtosis(target, fisher=False) < 12:
+                yield name, int(j), others, target
+            if not regression:
+                yield name, int(j), others, intervals(target, k)
+
+
+def generated():
+    """Name and training rows of a set, features, target: known functions and much or little noise.
+
+    All are split once.
+    """
+    for rows in ROWS:
+        n = rows * 4 // 3
+        yield "friedman3", rows, *make_friedman3(n, noise=0.1, random_state=0)
+        for name, columns, noise in NETWORKS:
+            rng = np.random.default_rng(0)
+            X, H = rng.standard_normal((n, columns)), rng.standard_normal((columns, 20))
+            signal = np.maximum(X @ H, 0) @ rng.standard_normal(20)
+            yield name, rows, X, signal / signal.std() + noise * rng.standard_normal(n)
+
+
+def intervals(target, k):
+    """Labels of k intervals of equal count."""
+    return np.argsort(np.argsort(target, kind="stable")) * k // len(target)
+
+
+def scores(regression, model, X, y):
+    if regression:
+        return {"score": max(r2_score(y, model.predict(X)), -0.5)}
+    p = model.predict_proba(X)
+    return {
+        "score": accuracy_score(y, model.classes_[p.argmax(axis=1)]),
+        "log loss": log_loss(y, p, labels=model.classes_),
+    }
+
+
+def along_beta(regression, X, y, split, eps):
+    """What rules depend on, and the scores at each beta of a path."""
+    X_train, X_test, y_train, y_test = split_scaled(X, y, split)
+    problem = make_problem(X_train, y_train, 0.0)
+    path = convex_bn_path(
+        X_train,
+        y_train,
+        betas=N_BETAS,
+        eps=eps,
+        loss="squared_error" if regression else "log_loss",
+        early_stopping=False,
+        return_networks=True,
+        random_state=0,
+        max_time=60.0,
+    )
+    found = [scores(regression, model, X_test, y_test) for model in path.network]
+    n, q = problem.Q.shape
+    row = {"n": n, "q": q, "beta_max": path.beta[0], "nu": noise_share(problem)}
+    return row | {"beta": path.beta.tolist()} | {k: [f[k] for f in found] for k in found[0]}
+
+
+def judge(rows, rule, constant=None):
+    """The best constant of a rule, unless it is given, and its scores."""
+    constants = CONSTANTS if constant is None else [constant]
+    data = np.array([r["data"] for r in rows])
+    share = AUTO["log loss" in rows[0]][1]
+    unit = np.array([RULES[rule](*(r[k] for k in ("n", "q", "beta_max", "nu"))) for r in rows])
+    most = np.array([share * r["beta_max"] for r in rows])
+    betas = np.log(np.minimum(np.outer(constants, unit), most))
+
+    def at(key):
+        """Scores (constants, rows)."""
+        along = [(np.log(r["beta"][::-1]), r[key][::-1]) for r in rows]
+        return np.array([np.interp(betas[:, i], *known) for i, known in enumerate(along)]).T
+
+    score = at("score")
+    loss = at("log loss") if "log loss" in rows[0] else None
+    good = score if loss is None else score - loss
+    best, others = good.mean(axis=1).argmax(), np.empty(len(rows))
+    for name in set(data):
+        own = data == name
+        others[own] = score[good[:, ~own].mean(axis=1).argmax(), own]
+    found = {"rule": rule, "constant": float(constants[best]), "score": score[best].mean()}
+    found["others'"] = others.mean() if constant is None else np.nan
+    found["many rows"] = score[best, [r["n"] > MANY for r in rows]].mean()
+    return found if loss is None else found | {"log loss": loss[best].mean()}
+
+
+def show(row):
+    print(table([{k: v for k, v in row.items() if not isinstance(v, list)}]).splitlines()[-1])
+
+
+def main(kind, folder=None):
+    if kind not in ("regression", "classes"):
+        sys.exit(f"The first argument is regression or classes, got {kind!r}.")
+    rows = []
+    for name, column, X, y in tasks(kind == "regression", folder):
+        for split in SPLITS:
+            row = {"data": name, "column": column, "split": split}
+            rows.append(row | along_beta(kind == "regression", X, y, split, EPS))
+            show(rows[-1])
+    for name, _, X, y in generated():
+        for k in (2, 3) if kind == "classes" else (0,):
+            row = {"data": name, "column": k, "split": 0}
+            target = intervals(y, k) if k else y
+            rows.append(row | along_beta(kind == "regression", X, target, 0, GENERATED_EPS))
+            show(rows[-1])
+    save(f"beta_rule_{kind}", rows)
+    found = [judge(rows, rule) for rule in RULES]
+    found.append(judge(rows, TAKEN, AUTO[kind == "classes"][0]))
+    best = {"rule": "the best beta of each", "constant": np.nan}
+    best |= {"score": np.mean([max(r["score"]) for r in rows]), "others'": np.nan}
+    best |= {"many rows": np.mean([max(r["score"]) for r in rows if r["n"] > MANY])}
+    if kind == "classes":
+        best["log loss"] = np.mean([min(r["log loss"]) for r in rows])
+    save(f"beta_rule_{kind}_rules", [*found, best])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:]) if len(sys.argv) > 1 else sys.exit(__doc__)
