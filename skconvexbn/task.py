@@ -22,6 +22,8 @@ ORACLE = 60, 30, 0.01
 # that it takes. Few rows, or few of one class, else leave no neurons; a tenth for log loss would
 # follow classes of next to no weight.
 AUTO = (0.5, 0.1), (0.16, 0.2)
+# That of squared error with several outputs, where neurons would be many at the beta of one.
+SEVERAL = 0.7
 # beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
 BETA_LIMIT = 1e-7
 # A beta_max below this is rounding, in units of ||sqrt(w)|| ||sqrt(w) Q||: V is w times order 1.
@@ -65,8 +67,8 @@ class Task:
         The rule is 0.5 nu^1.5 q n^-1/4 standard deviations of Y for squared error and
         0.16 nu^1.5 q n^-1/4 for log loss, nu the share of noise in the targets (theory.md 8), at
         most shares of beta_max, the smallest beta of the zero model, and these where Y does not
-        vary. Where beta_max is zero, so is the network at any beta, and the unit stands for all
-        but 0.
+        vary. With squared error of several outputs it is 0.7 var(Y) sqrt(q) / beta_max. Where
+        beta_max is zero, so is the network at any beta, and the unit stands for all but 0.
         """
         problem, units = self.problem, self.units
         squared = isinstance(problem.loss, SquaredError)
@@ -79,11 +81,15 @@ class Task:
         if beta_max == 0:
             return float(units.beta)
         constant, share = AUTO[not squared]
-        total, variation = problem.w.sum(), total_variation(problem)
-        deviation = units.output * np.sqrt(variation / total) if squared else 1.0
-        rule = constant * noise_share(problem) ** 1.5 * problem.Q.shape[1] * deviation
-        rule /= (units.weight * total) ** 0.25
+        q, total, variation = problem.Q.shape[1], problem.w.sum(), total_variation(problem)
         most = share * units.beta * beta_max
+        if squared and problem.n_outputs > 1:
+            variance = units.output**2 * variation / total
+            rule = SEVERAL * variance * np.sqrt(q) / (units.beta * beta_max)
+        else:
+            deviation = units.output * np.sqrt(variation / total) if squared else 1.0
+            rule = constant * noise_share(problem) ** 1.5 * q * deviation
+            rule /= (units.weight * total) ** 0.25
         return float(min(rule, most) if variation else most)
 
 
