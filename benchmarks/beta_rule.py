@@ -84,18 +84,15 @@ def tasks(regression, folder):
 
 
 def generated():
-    """Name and training rows of a set, features, target: known functions and much or little noise.
-
-    All are split once.
-    """
+    """Name, features, target: known functions and much or little noise; all are split once."""
     for rows in ROWS:
         n = rows * 4 // 3
-        yield "friedman3", rows, *make_friedman3(n, noise=0.1, random_state=0)
+        yield "friedman3", *make_friedman3(n, noise=0.1, random_state=0)
         for name, columns, noise in NETWORKS:
             rng = np.random.default_rng(0)
             X, H = rng.standard_normal((n, columns)), rng.standard_normal((columns, 20))
             signal = np.maximum(X @ H, 0) @ rng.standard_normal(20)
-            yield name, rows, X, signal / signal.std() + noise * rng.standard_normal(n)
+            yield name, X, signal / signal.std() + noise * rng.standard_normal(n)
 
 
 def intervals(target, k):
@@ -174,7 +171,7 @@ def main(kind, folder=None):
             row = {"data": name, "column": column, "split": split}
             rows.append(row | along_beta(kind == "regression", X, y, split, EPS))
             show(rows[-1])
-    for name, _, X, y in generated():
+    for name, X, y in generated():
         for k in (2, 3) if kind == "classes" else (0,):
             row = {"data": name, "column": k, "split": 0}
             target = intervals(y, k) if k else y
