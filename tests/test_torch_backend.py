@@ -556,7 +556,11 @@ def test_cuda_gives_what_the_cpu_gives():
     ("constants", "rise", "length"),
     [
         ({}, None, 6),  # the least
-        ({"CROWDED": 0.25}, None, 18),  # two for each of seven neurons, up to a polish
+        # two for each of seven neurons, up to a polish
+        ({"CROWDED": 0.25, "USUAL": 1.0}, None, 18),
+        # the penalty is 0.40 of the zero model's loss: 4^(3/4) times as long
+        ({"CROWDED": 0.25, "USUAL": 0.1}, None, 42),
+        ({"CROWDED": 0.25, "USUAL": 0.5}, None, 18),  # never less
         ({}, 5, 12),  # twice as long as until the rise, up to a polish
         ({"LONGEST": 12, "CROWDED": 0.25}, None, 12),
     ],
