@@ -1,6 +1,6 @@
 """Held-out score at rules for beta="auto", whose form and constants come from here.
 
-    python benchmarks/beta_rule.py regression|classes [FOLDER]
+    python benchmarks/beta_rule.py regression|classes|outputs [FOLDER]
 
 The rule is judged on other targets than these (rivals.py, accuracy.py), if on some of the same
 features. Here columns of the sets are predicted from the other columns, of regression sets also
@@ -8,8 +8,10 @@ from the target: of each such set up to four columns of more than 20 values, in 
 of a set of classes three. Regression leaves out those of a kurtosis above 12; for classes they are
 cut into two, three or five intervals of equal count. The sets are scikit-learn's; with FOLDER also
 every reg-*.npz and clf-*.npz in it (arrays X and y), at most 800 rows of each, 75 % for training,
-two random splits. A rule should hold for few rows and many, of few columns and many: so there are
-generated sets too, of 300 to 4,000 training rows and 4 to 100 columns.
+two random splits. Outputs are two and four columns of any set at once, and three of generated
+sets; their unit is the root of the sum of their variances. A rule should hold for few rows and
+many, of few columns and many: so there are generated sets too, of 300 to 4,000 training rows and 4
+to 100 columns.
 
 Scores are those of a path of 14 betas from beta_max to 1e-4 of it (generated sets: 1e-3), at a
 rule's beta by interpolation in log(beta), beyond the path those at its end; R2 below -0.5 counts as
@@ -37,6 +39,8 @@ from skconvexbn import convex_bn_path
 from skconvexbn.noise import noise_share
 from skconvexbn.task import AUTO
 
+# With the columns of generated sets: of one output 0, else how many classes or outputs.
+GENERATED = {"regression": (0,), "classes": (2, 3), "outputs": (3,)}
 SPLITS = range(2)
 N_BETAS, EPS, GENERATED_EPS, MAX_ROWS = 14, 1e-4, 1e-3, 800
 ROWS = 300, 1_200, 4_000  # for training
@@ -62,9 +66,8 @@ MANY = 2_000  # rows
 warnings.simplefilter("ignore", ConvergenceWarning)
 
 
-def tasks(regression, folder):
-    """Name of set and column, features, target."""
-    rng = np.random.default_rng(7)
+def tables(rng, folder):
+    """Whether a set is one of regression, name, features, target, columns that targets may be."""
     sets = [(True, *s) for s in adaptive.data_sets(folder)]
     sets += [(False, *s) for s in classes.data_sets(folder)]
     for with_target, name, (X, y) in sets:
@@ -73,26 +76,45 @@ def tasks(regression, folder):
         rows = rng.permutation(len(y))[:MAX_ROWS]
         X, y = X[rows].astype(float), y[rows]
         many = [j for j, column in enumerate(X.T) if len(np.unique(column)) > 20]
+        yield with_target, name, X, y, many
+
+
+def tasks(kind, folder):
+    """Name of set, column or number of outputs, features, target."""
+    rng = np.random.default_rng(11 if kind == "outputs" else 7)
+    for with_target, name, X, y, many in tables(rng, folder):
+
+        def others(columns, X=X, y=y, with_target=with_target):
+            rest = np.delete(X, columns, axis=1)
+            return np.column_stack([rest, y]) if with_target else rest
+
+        if kind == "outputs":
+            light = [j for j in many if kurtosis(X[:, j], fisher=False) < 12]
+            for C in (2, 4):
+                if len(light) >= C and X.shape[1] >= C + 2:
+                    columns = rng.permutation(light)[:C]
+                    yield name, C, others(columns), X[:, columns]
+            continue
         for j in rng.permutation(many)[: 4 if with_target else 3]:
-            target, others = X[:, j], np.delete(X, j, axis=1)
-            others = np.column_stack([others, y]) if with_target else others
-            k = int(rng.choice([2, 2, 3, 5]))
-            if regression and kurtosis(target, fisher=False) < 12:
-                yield name, int(j), others, target
-            if not regression:
-                yield name, int(j), others, intervals(target, k)
+            target, k = X[:, j], int(rng.choice([2, 2, 3, 5]))
+            if kind == "regression" and kurtosis(target, fisher=False) < 12:
+                yield name, int(j), others(j), target
+            if kind == "classes":
+                yield name, int(j), others(j), intervals(target, k)
 
 
-def generated():
-    """Name, features, target: known functions and much or little noise; all are split once."""
+def generated(C):
+    """Name, features, C targets: known functions and much or little noise; all are split once."""
     for rows in ROWS:
         n = rows * 4 // 3
-        yield "friedman3", *make_friedman3(n, noise=0.1, random_state=0)
+        if C == 1:
+            X, y = make_friedman3(n, noise=0.1, random_state=0)
+            yield "friedman3", X, y[:, None]
         for name, columns, noise in NETWORKS:
             rng = np.random.default_rng(0)
             X, H = rng.standard_normal((n, columns)), rng.standard_normal((columns, 20))
-            signal = np.maximum(X @ H, 0) @ rng.standard_normal(20)
-            yield name, X, signal / signal.std() + noise * rng.standard_normal(n)
+            signal = np.maximum(X @ H, 0) @ rng.standard_normal((20, C))
+            yield name, X, signal / signal.std(axis=0) + noise * rng.standard_normal((n, C))
 
 
 def intervals(target, k):
@@ -127,8 +149,9 @@ def along_beta(regression, X, y, split, eps):
     )
     found = [scores(regression, model, X_test, y_test) for model in path.network]
     n, q = problem.Q.shape
-    row = {"n": n, "q": q, "beta_max": path.beta[0], "nu": noise_share(problem)}
-    return row | {"beta": path.beta.tolist()} | {k: [f[k] for f in found] for k in found[0]}
+    betas = path.beta / (np.sqrt(y_train.var(axis=0).sum()) if regression else 1.0)
+    row = {"n": n, "q": q, "beta_max": betas[0], "nu": noise_share(problem)}
+    return row | {"beta": betas.tolist()} | {k: [f[k] for f in found] for k in found[0]}
 
 
 def judge(rows, rule, constant=None):
@@ -163,19 +186,19 @@ def show(row):
 
 
 def main(kind, folder=None):
-    if kind not in ("regression", "classes"):
-        sys.exit(f"The first argument is regression or classes, got {kind!r}.")
-    rows = []
-    for name, column, X, y in tasks(kind == "regression", folder):
+    if kind not in GENERATED:
+        sys.exit(f"The first argument is regression, classes or outputs, got {kind!r}.")
+    rows, regression = [], kind != "classes"
+    for name, column, X, y in tasks(kind, folder):
         for split in SPLITS:
             row = {"data": name, "column": column, "split": split}
-            rows.append(row | along_beta(kind == "regression", X, y, split, EPS))
+            rows.append(row | along_beta(regression, X, y, split, EPS))
             show(rows[-1])
-    for name, X, y in generated():
-        for k in (2, 3) if kind == "classes" else (0,):
+    for name, X, Y in generated(3 if kind == "outputs" else 1):
+        for k in GENERATED[kind]:
             row = {"data": name, "column": k, "split": 0}
-            target = intervals(y, k) if k else y
-            rows.append(row | along_beta(kind == "regression", X, target, 0, GENERATED_EPS))
+            target = {"regression": Y[:, 0], "classes": intervals(Y[:, 0], k), "outputs": Y}[kind]
+            rows.append(row | along_beta(regression, X, target, 0, GENERATED_EPS))
             show(rows[-1])
     save(f"beta_rule_{kind}", rows)
     found = [judge(rows, rule) for rule in RULES]

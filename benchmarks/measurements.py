@@ -135,7 +135,7 @@ def rivals_classes():
 
 def rules(kind: str) -> list[Row]:
     """Rules for beta, with their best constants; "taken" is that of beta="auto"."""
-    names = {"score": "R2" if kind == "regression" else "accuracy", "others'": "others' constant"}
+    names = {"score": "accuracy" if kind == "classes" else "R2", "others'": "others' constant"}
     names |= {"many rows": "many rows"}
     names |= {"log loss": "log loss"} if kind == "classes" else {}
     *found, taken, best = results(f"beta_rule_{kind}_rules")
@@ -150,6 +150,11 @@ def rules(kind: str) -> list[Row]:
 @tabulated
 def rules_regression():
     return rules("regression")
+
+
+@tabulated
+def rules_outputs():
+    return rules("outputs")
 
 
 @tabulated

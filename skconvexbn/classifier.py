@@ -45,10 +45,10 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         0.16 nu^1.5 (rank + 1) n^-1/4 for log loss and 0.5 nu^1.5 (rank + 1) n^-1/4 times the
         standard deviation of the encoded labels for squared error, with nu the share of their
         variance that is noise, by a linear fit and nearest neighbours (theory section 8), and n the
-        sum of weights (squared error, more than two classes: 0.7 var sqrt(rank + 1) / beta_max);
-        at most a fifth (squared error: a tenth) of beta_max, at which the network has no neurons.
-        The value taken is ``beta_``. 0 stands for the limit of small beta: the
-        smallest loss (for log loss on separable classes, nearly 0).
+        sum of weights (squared error, more than two classes: no less than
+        0.7 var sqrt(rank + 1) / beta_max); at most a fifth (squared error: a tenth) of beta_max, at
+        which the network has no neurons. The value taken is ``beta_``. 0 stands for the limit of
+        small beta: the smallest loss (for log loss on separable classes, nearly 0).
     rank : None, int or float, default=None
         Number k of singular directions of X kept (theory section 7): None all, up to the numerical
         rank; an int at most so many; a float in (0, 1) as many as explain more than that share of

@@ -30,9 +30,9 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
     ----------
     beta : "auto" or float, default="auto"
         Weight of the penalty, in [0, inf), in the units of the objective above. "auto" takes
-        0.5 nu^1.5 (rank + 1) n^-1/4 times the standard deviation of y, with nu the share of var(y)
-        that is noise, by a linear fit and nearest neighbours (theory section 8), and n the sum of
-        weights; with several outputs 0.7 var(y) sqrt(rank + 1) / beta_max; at most a tenth of
+        0.5 nu^1.5 (rank + 1) n^-1/4 times the standard deviation of y (of several outputs, the root
+        of the sum of their variances), with nu the share of var(y) that is noise, by a linear fit
+        and nearest neighbours (theory section 8), and n the sum of weights; at most a tenth of
         beta_max, at which the network has no neurons. The value taken is ``beta_``. 0 stands for
         the limit of small beta: interpolation where the network can interpolate.
     rank : None, int or float, default=None

@@ -22,8 +22,9 @@ ORACLE = 60, 30, 0.01
 # that it takes. Few rows, or few of one class, else leave no neurons; a tenth for log loss would
 # follow classes of next to no weight.
 AUTO = (0.5, 0.1), (0.16, 0.2)
-# That of squared error with several outputs, where neurons would be many at the beta of one.
-SEVERAL = 0.7
+# Of squared error on one-hot vectors, whose neurons the above alone would make too many: the
+# constant of the least beta, and the rounding up to which such targets add up to a constant.
+ONE_HOT, SUM = 0.7, 1e-9
 # beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
 BETA_LIMIT = 1e-7
 # A beta_max below this is rounding, in units of ||sqrt(w)|| ||sqrt(w) Q||: V is w times order 1.
@@ -64,11 +65,9 @@ class Task:
     def resolve_beta(self, beta: float | str) -> float:
         """Beta in the units of the data: as given, by the rule for "auto", or the limit for 0.
 
-        The rule is 0.5 nu^1.5 q n^-1/4 standard deviations of Y for squared error and
-        0.16 nu^1.5 q n^-1/4 for log loss, nu the share of noise in the targets (theory.md 8), at
-        most shares of beta_max, the smallest beta of the zero model, and these where Y does not
-        vary. With squared error of several outputs it is 0.7 var(Y) sqrt(q) / beta_max. Where
-        beta_max is zero, so is the network at any beta, and the unit stands for all but 0.
+        "auto" is at most a share of beta_max, the smallest beta of the zero model, and this where Y
+        does not vary. Where beta_max is zero, so is the network at any beta, and the unit stands
+        for all but 0.
         """
         problem, units = self.problem, self.units
         squared = isinstance(problem.loss, SquaredError)
@@ -81,16 +80,27 @@ class Task:
         if beta_max == 0:
             return float(units.beta)
         constant, share = AUTO[not squared]
+        beta_max *= units.beta
+        return float(min(self._by_noise(constant, beta_max), share * beta_max))
+
+    def _by_noise(self, constant: float, beta_max: float) -> float:
+        """A constant times nu^1.5 q n^-1/4, and times std(Y) if the error is squared.
+
+        nu is the share of noise in the targets (theory.md 8). With squared error on one-hot vectors
+        at least 0.7 var(Y) sqrt(q) / beta_max. Infinite where Y does not vary.
+        """
+        problem, units = self.problem, self.units
         q, total, variation = problem.Q.shape[1], problem.w.sum(), total_variation(problem)
-        most = share * units.beta * beta_max
-        if squared and problem.n_outputs > 1:
-            variance = units.output**2 * variation / total
-            rule = SEVERAL * variance * np.sqrt(q) / (units.beta * beta_max)
-        else:
-            deviation = units.output * np.sqrt(variation / total) if squared else 1.0
-            rule = constant * noise_share(problem) ** 1.5 * q * deviation
-            rule /= (units.weight * total) ** 0.25
-        return float(min(rule, most) if variation else most)
+        if variation == 0:
+            return np.inf
+        rule = constant * noise_share(problem) ** 1.5 * q / (units.weight * total) ** 0.25
+        if not isinstance(problem.loss, SquaredError):
+            return rule
+        deviation = units.output * np.sqrt(variation / total)
+        sums = problem.Y.sum(axis=1)
+        one_hot = problem.n_outputs > 1 and np.ptp(sums) <= SUM * np.abs(problem.Y).max()
+        least = ONE_HOT * deviation**2 * np.sqrt(q) / beta_max if one_hot else 0.0
+        return max(rule * deviation, least)
 
 
 @dataclass(frozen=True, eq=False)
