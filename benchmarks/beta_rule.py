@@ -5,7 +5,7 @@
 The rule is judged on other targets than these (rivals.py, accuracy.py), if on some of the same
 features. Here columns of the sets are predicted from the other columns, of regression sets also
 from the target: of each such set up to four columns of more than 20 values, in an order drawn once,
-of a set of classes three. Regression leaves out those of a kurtosis above 12; for classes they are
+of a set of classes three. Those of a kurtosis above 12 are left out, but for classes; these are
 cut into two, three or five intervals of equal count. The sets are scikit-learn's; with FOLDER also
 every reg-*.npz and clf-*.npz in it (arrays X and y), at most 800 rows of each, 75 % for training,
 two random splits. Outputs are two and four columns of any set at once, and three of generated
@@ -39,7 +39,7 @@ from skconvexbn import convex_bn_path
 from skconvexbn.noise import noise_share
 from skconvexbn.task import AUTO
 
-# With the columns of generated sets: of one output 0, else how many classes or outputs.
+# How many classes or outputs generated sets have, 0 for one output.
 GENERATED = {"regression": (0,), "classes": (2, 3), "outputs": (3,)}
 SPLITS = range(2)
 N_BETAS, EPS, GENERATED_EPS, MAX_ROWS = 14, 1e-4, 1e-3, 800
@@ -194,7 +194,7 @@ def main(kind, folder=None):
             row = {"data": name, "column": column, "split": split}
             rows.append(row | along_beta(regression, X, y, split, EPS))
             show(rows[-1])
-    for name, X, Y in generated(3 if kind == "outputs" else 1):
+    for name, X, Y in generated(*(GENERATED[kind] if kind == "outputs" else (1,))):
         for k in GENERATED[kind]:
             row = {"data": name, "column": k, "split": 0}
             target = {"regression": Y[:, 0], "classes": intervals(Y[:, 0], k), "outputs": Y}[kind]

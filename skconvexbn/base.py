@@ -13,7 +13,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
@@ -178,7 +178,7 @@ class ConvexBNBase(BaseEstimator):
         arrangements = None
         if chosen in ("exact", "sampled") and backend != "closed_form":
             arrangements = self._make_arrangements(chosen, problem, basis, seed, earlier)
-        return Task(basis, problem, units, backend, arrangements, seed)
+        return Task(basis, problem, units, backend, arrangements, seed, labels=is_classifier(self))
 
     def _solve(
         self,

@@ -13,6 +13,8 @@ N_NEIGHBOURS = 3
 MAX_ROWS = 2_000
 # Smaller estimates are not trusted.
 LEAST = 0.01
+# Variances below this are rounding, in units of the mean square.
+ROUNDING = 1e-24
 
 
 def noise_share(problem: Problem) -> float:
@@ -24,17 +26,17 @@ def noise_share(problem: Problem) -> float:
     """
     Q, Y, w = problem.Q, problem.Y, problem.w
     total = total_variation(problem)
-    if total <= 0 or len(Q) <= Q.shape[1]:
+    if total == 0 or len(Q) <= Q.shape[1]:
         return 1.0
     between = min(_linear_residual(Q, Y, w), _neighbours_residual(Q, Y, w))
     return float(np.clip((_within(problem) + between) / total, LEAST, 1.0))
 
 
 def total_variation(problem: Problem) -> float:
-    """Weighted sum of the squared distances of the targets to their mean."""
+    """Weighted sum of the squared distances of the targets to their mean; 0 if it is rounding."""
     Y, w = problem.Y, problem.w
-    between = w @ np.square(Y - (w / w.sum()) @ Y).sum(axis=1)
-    return float(between) + _within(problem)
+    variation = w @ np.square(Y - (w / w.sum()) @ Y).sum(axis=1) + _within(problem)
+    return float(variation) if variation > ROUNDING * (w @ np.square(Y).sum(axis=1)) else 0.0
 
 
 def _within(problem: Problem) -> float:

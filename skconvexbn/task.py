@@ -22,9 +22,9 @@ ORACLE = 60, 30, 0.01
 # that it takes. Few rows, or few of one class, else leave no neurons; a tenth for log loss would
 # follow classes of next to no weight.
 AUTO = (0.5, 0.1), (0.16, 0.2)
-# Of squared error on one-hot vectors, whose neurons the above alone would make too many: the
-# constant of the least beta, and the rounding up to which such targets add up to a constant.
-ONE_HOT, SUM = 0.7, 1e-9
+# Of squared error on one-hot vectors, which the above alone would give too many neurons: the
+# constant of the least beta.
+ONE_HOT = 0.7
 # beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
 BETA_LIMIT = 1e-7
 # A beta_max below this is rounding, in units of ||sqrt(w)|| ||sqrt(w) Q||: V is w times order 1.
@@ -42,7 +42,10 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What all fits at one rank and shrinkage share: the problem at beta = 0 and its solver."""
+    """What all fits at one rank and shrinkage share: the problem at beta = 0 and its solver.
+
+    ``labels`` says that the targets stand for classes.
+    """
 
     basis: Basis
     problem: Problem
@@ -50,6 +53,7 @@ class Task:
     backend: str
     arrangements: Arrangements | None
     seed: int
+    labels: bool
 
     def beta_max(self, n_starts: int, n_steps: int, last_step: float) -> float:
         """Smallest beta of the zero model, in the solver's units, by a search (theory.md 4).
@@ -65,29 +69,29 @@ class Task:
     def resolve_beta(self, beta: float | str) -> float:
         """Beta in the units of the data: as given, by the rule for "auto", or the limit for 0.
 
-        "auto" is at most a share of beta_max, the smallest beta of the zero model, and this where Y
-        does not vary. Where beta_max is zero, so is the network at any beta, and the unit stands
-        for all but 0.
+        The rule goes by the noise in the targets, see `_by_noise`, up to a share of beta_max, the
+        smallest beta of the zero model; targets that do not vary get this share. Where beta_max is
+        zero, so is the network at any beta, and the unit stands for all but 0.
         """
         problem, units = self.problem, self.units
         squared = isinstance(problem.loss, SquaredError)
         interpolates = self.backend == "closed_form" and squared and problem.n_outputs == 1
         if not isinstance(beta, str) and (beta > 0 or interpolates):
             return float(beta)
-        beta_max = self.beta_max(*ORACLE)
+        beta_max = units.beta * self.beta_max(*ORACLE)
         if beta == 0:
-            return float(units.beta * BETA_LIMIT * (beta_max or 1.0))
+            return float(BETA_LIMIT * (beta_max or units.beta))
         if beta_max == 0:
             return float(units.beta)
         constant, share = AUTO[not squared]
-        beta_max *= units.beta
         return float(min(self._by_noise(constant, beta_max), share * beta_max))
 
     def _by_noise(self, constant: float, beta_max: float) -> float:
         """A constant times nu^1.5 q n^-1/4, and times std(Y) if the error is squared.
 
-        nu is the share of noise in the targets (theory.md 8). With squared error on one-hot vectors
-        at least 0.7 var(Y) sqrt(q) / beta_max. Infinite where Y does not vary.
+        nu is the share of noise in the targets (theory.md 8). One-hot vectors with squared error
+        get 0.7 var(Y) sqrt(q) / beta_max at least, beta_max in the units of the data, as the
+        result. Infinite where Y does not vary.
         """
         problem, units = self.problem, self.units
         q, total, variation = problem.Q.shape[1], problem.w.sum(), total_variation(problem)
@@ -97,10 +101,9 @@ class Task:
         if not isinstance(problem.loss, SquaredError):
             return rule
         deviation = units.output * np.sqrt(variation / total)
-        sums = problem.Y.sum(axis=1)
-        one_hot = problem.n_outputs > 1 and np.ptp(sums) <= SUM * np.abs(problem.Y).max()
-        least = ONE_HOT * deviation**2 * np.sqrt(q) / beta_max if one_hot else 0.0
-        return max(rule * deviation, least)
+        if self.labels and problem.n_outputs > 1:
+            return max(rule * deviation, ONE_HOT * deviation**2 * np.sqrt(q) / beta_max)
+        return rule * deviation
 
 
 @dataclass(frozen=True, eq=False)

@@ -373,32 +373,42 @@ def test_auto_beta_with_weights_outputs_and_no_intercept():
     beta = ConvexBNRegressor(random_state=0).fit(X, y).beta_
     four = ConvexBNRegressor(random_state=0).fit(X, y, np.full(100, 4.0)).beta_
     np.testing.assert_allclose(four, beta / 4**0.25, rtol=1e-9)
-    both = np.column_stack([0.6 * y, -0.8 * y + 3])  # orthogonal maps of outputs change nothing
-    two = ConvexBNRegressor(random_state=0).fit(X, both).beta_
-    np.testing.assert_allclose(two, beta, rtol=1e-6)
+    z = np.abs(X[:, 1]) + 0.1 * rng.standard_normal(100)
+    pair, rotation = np.column_stack([y, z]), np.array([[0.6, -0.8], [0.8, 0.6]])
+    two = ConvexBNRegressor(random_state=0).fit(X, pair).beta_
+    assert abs(np.log(two / beta)) > 0.1
+    mapped = ConvexBNRegressor(random_state=0).fit(X, pair @ rotation + 3, np.full(100, 4.0)).beta_
+    np.testing.assert_allclose(mapped, two / 4**0.25, rtol=1e-6)
+    one = ConvexBNRegressor(random_state=0).fit(X, np.column_stack([y, -y]) / 2**0.5).beta_
+    np.testing.assert_allclose(one, beta, rtol=1e-6)
     without = ConvexBNRegressor(random_state=0, fit_intercept=False).fit(X, y).beta_
     np.testing.assert_allclose(without, beta, rtol=1e-9)
-    constant = ConvexBNRegressor(random_state=0, fit_intercept=False).fit(X, np.ones(100))
-    assert constant.beta_ > 0
-    assert constant.n_neurons_ > 0
 
 
-def test_auto_beta_of_one_hot_vectors():
-    """At least 0.7 var sqrt(q) / beta_max, and no less than that of any outputs."""
+@pytest.mark.parametrize("y", [[1.0], [0.1, 0.7]])
+def test_auto_beta_of_constant_targets_without_intercept(y):
+    X = np.random.default_rng(0).standard_normal((300, 2))
+    Y = np.tile(y, (300, 1))
+    model = ConvexBNRegressor(random_state=0, fit_intercept=False).fit(X, Y)
+    path = convex_bn_path(X, Y, betas=1, fit_intercept=False, random_state=0)
+    np.testing.assert_allclose(model.beta_, 0.1 * path.beta[0], rtol=1e-2)
+    assert model.n_neurons_ > 0
+
+
+@pytest.mark.parametrize(("d", "noise"), [(2, 0.0), (10, 0.3)])
+def test_auto_beta_of_one_hot_vectors(d, noise):
+    """That of any outputs, but 0.7 var sqrt(q) / beta_max at least."""
     rng = np.random.default_rng(0)
-    for d, noise in ((2, 0.0), (30, 1.0)):
-        X = rng.standard_normal((600, d))
-        codes = np.digitize(X[:, 0] + noise * rng.standard_normal(600), [-0.5, 0.5])
-        Y = np.eye(3)[codes]
-        Z = Y + 1e-3 * rng.standard_normal(Y.shape)  # not quite one-hot
-        model = ConvexBNClassifier(loss="squared_error", random_state=0, tol=0.5).fit(X, codes)
-        path = convex_bn_path(X, Y, betas=1, random_state=0)
-        least = 0.7 * Y.var(axis=0).sum() * (d + 1) ** 0.5 / path.beta[0]
-        plain = ConvexBNRegressor(random_state=0, tol=0.5).fit(X, Z).beta_
-        assert (least > plain) == (noise == 0)
-        np.testing.assert_allclose(model.beta_, max(least, plain), rtol=0.02)
-        as_numbers = ConvexBNRegressor(random_state=0, tol=0.5).fit(X, Y)
-        np.testing.assert_allclose(as_numbers.beta_, model.beta_, rtol=1e-6)
+    X = rng.standard_normal((600, d))
+    codes = np.digitize(X[:, 0] + noise * rng.standard_normal(600), [-0.5, 0.5])
+    Y = np.eye(3)[codes]
+    model = ConvexBNClassifier(loss="squared_error", random_state=0, tol=0.5).fit(X, codes)
+    plain = ConvexBNRegressor(random_state=0, tol=0.5).fit(X, Y).beta_
+    path = convex_bn_path(X, Y, betas=1, random_state=0)
+    least = 0.7 * Y.var(axis=0).sum() * (d + 1) ** 0.5 / path.beta[0]
+    assert (least > plain) == (noise == 0)
+    assert plain < 0.09 * path.beta[0]
+    np.testing.assert_allclose(model.beta_, max(least, plain), rtol=0.01)
 
 
 def test_beta_rule_leaves_neurons_where_rows_are_few():

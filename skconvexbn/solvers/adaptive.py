@@ -51,10 +51,10 @@ PACE, FRACTION = 0.03, 0.03
 # fewer after few rounds, and without certificates the second alone.
 FINAL_WIDTHS, FINISHED, FINE = (1e-2, 1e-3, 1e-4), 10, 1e-3
 # Generations of thorough searches: at least, at most, and (CROWDED / gap allowed)^3/4 for each
-# active neuron (their number tells how crowded the maxima are). What a larger maximum takes from
-# the bound is in proportion to the penalty, and they last longer where its share of the zero
-# model's loss is above USUAL. They last PATIENCE times as long as it took until the gap last rose
-# by this fraction of what is allowed.
+# active neuron (their number tells how crowded the maxima are). A maximum that is larger by some
+# fraction costs the bound this fraction of the penalty: where its share of the zero model's loss is
+# above USUAL, as many times more is taken for CROWDED. They last PATIENCE times as long as it took
+# until the gap last rose by this fraction of what is allowed.
 SHORTEST, LONGEST, CROWDED, USUAL = 6, 192, 5e-4, 0.1
 PATIENCE, RISE = 2, 0.1
 # They polish all that they may where tol is at most this, and fewer, as its root, where it is more.
@@ -269,8 +269,8 @@ class _Run:
         self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
         allowed = max(self.options.tol, best.gap, RESOLUTION)
-        penalty = problem.beta * float(neurons.values.sum())
-        usual = USUAL * max(problem.zero_loss, 1e-300)
+        masses = np.linalg.norm(best.H, axis=0) * np.linalg.norm(best.G, axis=1)
+        penalty, usual = problem.beta * masses.sum(), USUAL * max(problem.zero_loss, 1e-300)
         length = len(neurons) * (CROWDED * max(1.0, penalty / usual) / allowed) ** 0.75
         early = FINAL_WIDTHS[-1 - best.n_iter : -1]
         late = FINAL_WIDTHS if self.options.tol <= FINE else FINAL_WIDTHS[-1:]
