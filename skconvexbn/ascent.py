@@ -80,19 +80,17 @@ def ascend(
     metric : Tensor of shape (q, 1), optional
         Squares of the units in which the entries of h move, if they are not all 1.
     """
-    fine = Slope(Q, V, Q.dtype)
-    coarse = Slope(Q, V, torch.bfloat16) if fast_bfloat16(Q.device) else fine
+    fine = Slope(Q, V, Q.dtype, metric)
+    coarse = Slope(Q, V, torch.bfloat16, metric) if fast_bfloat16(Q.device) else fine
     H, etas, alone = normalise(H), _step_sizes(eta, steps), round(ALONE * steps)
     D, values = torch.zeros_like(H), torch.empty_like(eta)
     for some in torch.arange(len(eta), device=eta.device).split(block):
         H[:, some], D[:, some], values[some] = _climb(
-            coarse, H[:, some], D[:, some], signs[some], etas[:alone, some], metric
+            coarse, H[:, some], D[:, some], signs[some], etas[:alone, some]
         )
     best = torch.argsort(values, descending=True, stable=True)[: math.ceil(kept * len(eta))]
     for some in best.split(block):
-        H[:, some] = _finish(
-            coarse, fine, H[:, some], D[:, some], signs[some], etas[alone:, some], metric
-        )
+        H[:, some] = _finish(coarse, fine, H[:, some], D[:, some], signs[some], etas[alone:, some])
     return H
 
 
@@ -106,13 +104,13 @@ def _step_sizes(eta: Tensor, steps: int) -> Tensor:
 
 
 def _climb(
-    slope: Slope, H: Tensor, D: Tensor, sign: Tensor, etas: Tensor, metric: Tensor | None
+    slope: Slope, H: Tensor, D: Tensor, sign: Tensor, etas: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Points after the steps, the last direction of each, and their values before the last step."""
     before, G = H, H
     for eta in etas:
         before, G = H, slope(H)
-        D = _direction(H, G, D, sign, metric)
+        D = _direction(H, G, D, sign, slope.metric)
         H = normalise(torch.addcmul(H, D, eta))
     return H, D, (G * before).sum(dim=0) * sign
 
@@ -130,23 +128,15 @@ def _direction(H: Tensor, G: Tensor, last: Tensor, sign: Tensor, metric: Tensor 
     return torch.addcmul(MOMENTUM * last, G, scale)
 
 
-def _finish(
-    coarse: Slope,
-    fine: Slope,
-    H: Tensor,
-    D: Tensor,
-    sign: Tensor,
-    etas: Tensor,
-    metric: Tensor | None,
-) -> Tensor:
+def _finish(coarse: Slope, fine: Slope, H: Tensor, D: Tensor, sign: Tensor, etas: Tensor) -> Tensor:
     """Best of the last points, where values are h^T G.
 
     Those of coarse slopes do not tell the best point.
     """
-    H, D, _ = _climb(coarse, H, D, sign, etas[:-N_FINE], metric)
+    H, D, _ = _climb(coarse, H, D, sign, etas[:-N_FINE])
     best, best_value = H, torch.full_like(sign, -torch.inf)
     for eta in (*etas[-N_FINE:], etas[-1]):  # the last is for the value of the point before it
-        after, D, value = _climb(fine, H, D, sign, eta[None], metric)
+        after, D, value = _climb(fine, H, D, sign, eta[None])
         better = value > best_value
         best, best_value = torch.where(better, H, best), torch.where(better, value, best_value)
         H = after
@@ -157,9 +147,13 @@ class Slope:
     """Gradient G = Q^T (1[Q h > 0] * V g) of ||V^T relu(Q h)||, in one precision.
 
     With one output of v^T relu(Q h). What is positive as bfloat16 is so as int16, which is faster.
+    ``metric`` is kept for those who take the steps.
     """
 
-    def __init__(self, Q: Tensor, V: Tensor, dtype: torch.dtype) -> None:
+    def __init__(
+        self, Q: Tensor, V: Tensor, dtype: torch.dtype, metric: Tensor | None = None
+    ) -> None:
+        self.metric = metric
         self._Q, self._V = Q.to(dtype), V.to(dtype)
         self._Qv = (Q * V).to(dtype) if V.shape[1] == 1 else None
         self._buffers = self._Q.new_empty(2, 0, 0)
