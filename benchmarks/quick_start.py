@@ -31,7 +31,7 @@ def fit(model, X, y):
 
 
 def draw(pipeline, X, y, path):
-    """Two leading directions of the standardised data: rows, and the network's decision."""
+    """A network of its own on two leading directions of the standardised data, and its decision."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -63,7 +63,7 @@ def draw(pipeline, X, y, path):
     ax.set_xlabel("first principal direction")
     ax.set_ylabel("second principal direction")
     ax.set_title(
-        f"{model.n_neurons_} neurons (lines: where each switches on), objective "
+        f"two directions: {model.n_neurons_} neurons (lines: where each switches on)\nobjective "
         f"{model.objective_:.2f}, relative gap {model.dual_gap_ / model.zero_loss_:.1e} "
         f"({model.certificate_})",
         fontsize=9,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from inspect import Parameter, signature
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,11 @@ def check_folds(
     classes: bool,
     weighted: bool,
 ) -> None:
-    """Refuse folds that cannot be fitted or scored: the errors there would not name them."""
+    """Refuse folds that cannot be fitted or scored: the errors there would not name them.
+
+    Warn of classes that a network has not seen where it is scored.
+    """
+    unseen = set[Any]()
     for k, (train, test) in enumerate(folds, 1):
         place, fitted = f"{k} of {len(folds)}", y[train][weight[train] > 0]
         if len(y[train]) < 2:
@@ -34,6 +40,8 @@ def check_folds(
                 f"Training fold {place} has no sample of positive weight; use a cv that shuffles, "
                 "fewer folds, or drop samples of zero weight."
             )
+        if classes:
+            unseen.update(np.setdiff1d(y[test], fitted).tolist())
         if classes and len(np.unique(fitted)) == 1:
             raise ValueError(
                 f"Training fold {place} has one class among samples of positive weight; use a cv "
@@ -46,3 +54,10 @@ def check_folds(
                 f"Test fold {place} has no sample of positive weight; use a cv that shuffles, "
                 "fewer folds, or drop samples of zero weight."
             )
+    if unseen:
+        warnings.warn(
+            f"Training folds lack classes that their test folds have: {sorted(unseen)}; scores say "
+            "little there. Use a cv that shuffles or stratifies, or more samples of these classes.",
+            UserWarning,
+            stacklevel=5,
+        )

@@ -298,10 +298,11 @@ def test_labels_that_a_fold_lacks():
     X, y = load_iris(return_X_y=True)
     X, y = X[::5], y[::5].copy()
     y[0] = 7  # in one fold only
+    model = ConvexBNClassifierCV(betas=[1.0], shrinkages=(0.0,), cv=3, random_state=0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class")
-        model = ConvexBNClassifierCV(betas=[1.0], shrinkages=(0.0,), cv=3, random_state=0)
-        model.fit(X, y)
+        with pytest.warns(UserWarning, match=r"lack classes that their test folds have: \[7\]"):
+            model.fit(X, y)
     assert model.classes_.tolist() == [0, 1, 2, 7]
     assert np.isfinite(model.best_score_)
     folds = [(np.flatnonzero(y == 0), np.flatnonzero(y == 1))]
