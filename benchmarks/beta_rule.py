@@ -39,8 +39,7 @@ from skconvexbn import convex_bn_path
 from skconvexbn.noise import noise_share
 from skconvexbn.task import AUTO
 
-# How many classes or outputs generated sets have, 0 for one output.
-GENERATED = {"regression": (0,), "classes": (2, 3), "outputs": (3,)}
+KINDS = "regression", "classes", "outputs"
 SPLITS = range(2)
 N_BETAS, EPS, GENERATED_EPS, MAX_ROWS = 14, 1e-4, 1e-3, 800
 ROWS = 300, 1_200, 4_000  # for training
@@ -67,7 +66,10 @@ warnings.simplefilter("ignore", ConvergenceWarning)
 
 
 def tables(rng, folder):
-    """Whether a set is one of regression, name, features, target, columns that targets may be."""
+    """Whether a set is one of regression, with its target as a feature, name, features, targets.
+
+    These are the columns that may be predicted from the others.
+    """
     sets = [(True, *s) for s in adaptive.data_sets(folder)]
     sets += [(False, *s) for s in classes.data_sets(folder)]
     for with_target, name, (X, y) in sets:
@@ -76,35 +78,43 @@ def tables(rng, folder):
         rows = rng.permutation(len(y))[:MAX_ROWS]
         X, y = X[rows].astype(float), y[rows]
         many = [j for j, column in enumerate(X.T) if len(np.unique(column)) > 20]
-        yield with_target, name, X, y, many
+        yield with_target, name, np.column_stack([X, y]) if with_target else X, many
 
 
 def tasks(kind, folder):
     """Name of set, column or number of outputs, features, target."""
     rng = np.random.default_rng(11 if kind == "outputs" else 7)
-    for with_target, name, X, y, many in tables(rng, folder):
-
-        def others(columns, X=X, y=y, with_target=with_target):
-            rest = np.delete(X, columns, axis=1)
-            return np.column_stack([rest, y]) if with_target else rest
-
+    for with_target, name, X, many in tables(rng, folder):
         if kind == "outputs":
             light = [j for j in many if kurtosis(X[:, j], fisher=False) < 12]
             for C in (2, 4):
-                if len(light) >= C and X.shape[1] >= C + 2:
+                if len(light) >= C and X.shape[1] - with_target >= C + 2:
                     columns = rng.permutation(light)[:C]
-                    yield name, C, others(columns), X[:, columns]
+                    yield name, C, np.delete(X, columns, axis=1), X[:, columns]
             continue
         for j in rng.permutation(many)[: 4 if with_target else 3]:
-            target, k = X[:, j], int(rng.choice([2, 2, 3, 5]))
+            others, target = np.delete(X, j, axis=1), X[:, j]
+            k = int(rng.choice([2, 2, 3, 5]))
             if kind == "regression" and kurtosis(target, fisher=False) < 12:
-                yield name, int(j), others(j), target
+                yield name, int(j), others, target
             if kind == "classes":
-                yield name, int(j), others(j), intervals(target, k)
+                yield name, int(j), others, intervals(target, k)
 
 
-def generated(C):
-    """Name, features, C targets: known functions and much or little noise; all are split once."""
+def generated(kind):
+    """As tasks, with known functions and much or little noise; all are split once."""
+    for name, X, Y in functions(3 if kind == "outputs" else 1):
+        if kind == "regression":
+            yield name, 0, X, Y[:, 0]
+        if kind == "outputs":
+            yield name, 3, X, Y
+        if kind == "classes":
+            for k in 2, 3:
+                yield name, k, X, intervals(Y[:, 0], k)
+
+
+def functions(C):
+    """Name, features, C targets."""
     for rows in ROWS:
         n = rows * 4 // 3
         if C == 1:
@@ -186,7 +196,7 @@ def show(row):
 
 
 def main(kind, folder=None):
-    if kind not in GENERATED:
+    if kind not in KINDS:
         sys.exit(f"The first argument is regression, classes or outputs, got {kind!r}.")
     rows, regression = [], kind != "classes"
     for name, column, X, y in tasks(kind, folder):
@@ -194,12 +204,10 @@ def main(kind, folder=None):
             row = {"data": name, "column": column, "split": split}
             rows.append(row | along_beta(regression, X, y, split, EPS))
             show(rows[-1])
-    for name, X, Y in generated(*(GENERATED[kind] if kind == "outputs" else (1,))):
-        for k in GENERATED[kind]:
-            row = {"data": name, "column": k, "split": 0}
-            target = {"regression": Y[:, 0], "classes": intervals(Y[:, 0], k), "outputs": Y}[kind]
-            rows.append(row | along_beta(regression, X, target, 0, GENERATED_EPS))
-            show(rows[-1])
+    for name, column, X, y in generated(kind):
+        row = {"data": name, "column": column, "split": 0}
+        rows.append(row | along_beta(regression, X, y, 0, GENERATED_EPS))
+        show(rows[-1])
     save(f"beta_rule_{kind}", rows)
     found = [judge(rows, rule) for rule in RULES]
     found.append(judge(rows, TAKEN, AUTO[kind == "classes"][0]))

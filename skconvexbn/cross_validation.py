@@ -144,6 +144,8 @@ class CrossValidated(ConvexBNBase):
         ConvergenceWarning
             If the gap of the final network is above tol, or ``max_time`` or Ctrl-C ended the
             search that would vouch for it.
+        UserWarning
+            If test folds have classes that their training folds lack.
         """
         _raise_for_params(params, self, "fit")
         if isinstance(sample_weight, Real):

@@ -85,8 +85,11 @@ class Problem:
         self, H: np.ndarray, G: np.ndarray, b: np.ndarray, gates: np.ndarray | None = None
     ) -> float:
         """Objective of (P) at neurons H (q, m), G (m, C), gates if any, and intercept b (C,)."""
-        penalty = np.linalg.norm(H, axis=0) @ np.linalg.norm(G, axis=1)
-        return self.loss_value(self.output(H, G, b, gates)) + self.beta * float(penalty)
+        return self.loss_value(self.output(H, G, b, gates)) + self.penalty(H, G)
+
+    def penalty(self, H: np.ndarray, G: np.ndarray) -> float:
+        """Second term of the objective, beta sum_j ||h_j|| ||g_j||."""
+        return self.beta * float(np.linalg.norm(H, axis=0) @ np.linalg.norm(G, axis=1))
 
     def best_intercept(self, F: np.ndarray) -> np.ndarray:
         """Minimiser over b (C,) of Loss(F + 1 b^T); zeros without an intercept.

@@ -259,19 +259,15 @@ class _Run:
         of this one after its first climb. Most of the finishing comes early in the search: neurons
         may then move to maxima that it would miss.
         """
-        best, problem = self.best, self.problem
-        neurons, V = self._best_neurons(), self.model.tensor(best.V)
-        around = join(neurons, self.cuts)
+        best = self.best
+        around, V = join(self._best_neurons(), self.cuts), self.model.tensor(best.V)
         polishing = (POLISH_ALL / max(POLISH_ALL, self.options.tol)) ** 0.5
         hopping = BasinHopping(
-            self.search, V, problem.beta, around, earlier=self.hopping, polishing=polishing
+            self.search, V, self.problem.beta, around, earlier=self.hopping, polishing=polishing
         )
         self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
-        allowed = max(self.options.tol, best.gap, RESOLUTION)
-        masses = np.linalg.norm(best.H, axis=0) * np.linalg.norm(best.G, axis=1)
-        penalty, usual = problem.beta * masses.sum(), USUAL * max(problem.zero_loss, 1e-300)
-        length = len(neurons) * (CROWDED * max(1.0, penalty / usual) / allowed) ** 0.75
+        length = self._length()
         early = FINAL_WIDTHS[-1 - best.n_iter : -1]
         late = FINAL_WIDTHS if self.options.tol <= FINE else FINAL_WIDTHS[-1:]
         for generations, widths in ((SHORTEST, early), (length, late)):
@@ -280,6 +276,13 @@ class _Run:
             if best.closed:
                 x = self._finish(x, widths)
         return x
+
+    def _length(self) -> float:
+        """Generations that a thorough search at the gap of now takes, within its bounds."""
+        best, problem = self.best, self.problem
+        allowed = max(self.options.tol, best.gap, RESOLUTION)
+        share = problem.penalty(best.H, best.G) / max(problem.zero_loss, 1e-300)
+        return len(best.G) * (CROWDED * max(1.0, share / USUAL) / allowed) ** 0.75
 
     def _hop(self, hopping: BasinHopping, length: float) -> None:
         """Hop so many generations while the gap is closed, more where it rose late.
