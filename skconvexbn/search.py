@@ -15,8 +15,9 @@ from torch import Tensor
 from .ascent import ascend, normalise
 from .oracle import climb_cones, units
 
-# Entries of a block of activations, (n, starts): small enough for the cache of a CPU.
-BLOCK_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 27, "mps": 1 << 24}
+# Entries of a block of activations, (n, starts), or of the two that climbs with several outputs
+# take: small enough for the cache of a CPU, large enough for what a step takes whatever its width.
+BLOCK_ENTRIES = {"cpu": 1 << 21, "cuda": 1 << 28, "mps": 1 << 25}
 # Ascent steps; with one output so many and one for every fourth dimension, up to this.
 N_STEPS = 17
 N_SIGNED, MAX_SIGNED = 14, 34
@@ -104,8 +105,8 @@ class Search:
     ) -> None:
         self.Q, self.device = Q, device or Q.device
         self._block_entries = BLOCK_ENTRIES[self.device.type] // shrink
-        # values are in float64 and few at a time: blocks of a quarter
-        self._block = max(16, self._block_entries // (4 * len(Q)))
+        # values are in float64 and few at a time: blocks of an eighth
+        self._block = max(16, self._block_entries // (8 * len(Q)))
         self._Q32 = Q.to(torch.float32).to(self.device)
         self._rng = np.random.default_rng(seed)
         self._units = units(Q.cpu().numpy())
@@ -238,7 +239,7 @@ class Search:
         v, H, eta, sign = (
             torch.as_tensor(a).to(Q.dtype).to(Q.device) for a in (V, starts, size, signs)
         )
-        block = max(16, self._block_entries // len(Q))
+        block = max(16, self._block_entries // (min(V.shape[1], 2) * len(Q)))
         ends = ascend(Q, v, H, sign, eta, steps, block, kept, self._metric)
         H = normalise(ends.to(self.Q.device).to(self.Q.dtype))
         starts_G = torch.as_tensor(G).to(H)
