@@ -84,7 +84,7 @@ class CrossValidated(ConvexBNBase):
         n_arrangements: int = 100,
         backend: str = "auto",
         device: str | None = None,
-        tol: float = 1e-3,
+        tol: float = 3e-3,
         max_iter: int = 100,
         max_time: float | None = None,
         random_state: int | np.random.RandomState | None = None,

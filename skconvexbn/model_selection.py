@@ -62,7 +62,7 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
     device : None or str, default=None
         Where "torch" solves: "cpu", "cuda", "cuda:<index>" or "mps"; None takes CUDA where it is
         present and worth it, see `ConvexBNRegressor`.
-    tol : float, default=1e-3
+    tol : float, default=3e-3
         Duality gap at which the final fit stops, as a fraction of the loss of the model without
         neurons. Candidates stop once a round of "torch" lowers the objective by no more than a
         tenth of that.

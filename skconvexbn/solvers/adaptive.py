@@ -113,7 +113,7 @@ class _Run:
                 x = self._close(x)
                 opened = not self.best.closed
                 remark += " (thorough search)"
-            if settled or (self.best.closed and not certify):
+            elif self.best.closed and not settled:
                 self._finish(x, FINAL_WIDTHS[-2:-1])
             yield remark
             if settled:
