@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -131,6 +132,8 @@ class ConvexBNBase(BaseEstimator):
             raise ValueError(
                 f"device must be None, 'cpu', 'cuda', 'cuda:<index>' or 'mps', got {self.device!r}."
             )
+        if issparse(y):
+            raise TypeError("y must be dense, got a sparse matrix; use y.toarray().")
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, **self._y_params
         )
@@ -233,7 +236,7 @@ class ConvexBNBase(BaseEstimator):
             certificate=solution.certificate,
             converged=closed and not solution.interrupted and not solution.cut_short,
             interrupted=solution.interrupted,
-            cut_short=closed and solution.cut_short,
+            cut_short=solution.cut_short,
             n_iter=solution.n_iter,
             backend=task.backend,
             device=solution.device,

@@ -177,7 +177,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     beta * sum_j ||(gamma_j, alpha_j)|| ||g_j||. With Q = [U, 1 / sqrt(n)] from the singular value
     decomposition of the centred X, every neuron is relu(Q h) with ||h|| = ||(gamma, alpha)||, and
     training is a convex program [1]_. With shrinkage a the denominator ||z - mean z||_2 becomes
-    sqrt((1 - a) ||z - mean z||^2 + a m ||w||^2), m being the mean squared singular value.
+    sqrt((1 - a) ||z - mean z||^2 + a m ||w||^2), m being the mean squared singular value and w the
+    weights of the columns as ``scale`` leaves them.
 
     A sample of weight k counts as k equal samples (but once in the counts of
     ``class_weight="balanced"``); weights that sum to 1 therefore stand for a single sample, which a

@@ -255,9 +255,7 @@ class CrossValidated(ConvexBNBase):
         """
         fit = MethodMapping
         router = MetadataRouter(owner=self).add_self_request(self)
-        router.add(
-            splitter=check_cv(self.cv), method_mapping=fit().add(caller="fit", callee="split")
-        )
+        router.add(splitter=self.cv, method_mapping=fit().add(caller="fit", callee="split"))
         if self.scoring is not None:
             router.add(
                 scorer=self._given_scorer(),

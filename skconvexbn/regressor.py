@@ -26,6 +26,9 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
 
     f(X) = sum_j relu(BN_{gamma_j, alpha_j}(X w_j)) g_j^T + b.
 
+    Several outputs share beta, and the penalty does not see their units: give them a common scale,
+    or fit them one by one where they are unlike each other.
+
     Parameters
     ----------
     beta : "auto" or float, default="auto"
@@ -161,7 +164,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
     beta * sum_j ||(gamma_j, alpha_j)|| ||g_j||. With Q = [U, 1 / sqrt(n)] from the singular value
     decomposition of the centred X, every neuron is relu(Q h) with ||h|| = ||(gamma, alpha)||, and
     training is a convex program [1]_. With shrinkage a the denominator ||z - mean z||_2 becomes
-    sqrt((1 - a) ||z - mean z||^2 + a m ||w||^2), m being the mean squared singular value.
+    sqrt((1 - a) ||z - mean z||^2 + a m ||w||^2), m being the mean squared singular value and w the
+    weights of the columns as ``scale`` leaves them.
 
     A sample of weight k counts as k equal samples; weights that sum to 1 therefore stand for a
     single sample, which a given beta outweighs sooner.

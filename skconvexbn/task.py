@@ -111,8 +111,8 @@ class Fit:
     """A network with its certificate, in the units of the data.
 
     ``start`` has its neurons (H, G) in those of the solver, if there are any: another fit of the
-    task may start there. ``cut_short`` says that the gap looks closed, but that ``max_time`` ended
-    the search that would vouch for it.
+    task may start there. ``cut_short`` says that ``max_time`` ended the search that would vouch for
+    the gap.
     """
 
     network: Network

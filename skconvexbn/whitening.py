@@ -47,12 +47,13 @@ class Whitening:
         """
         weight = float(w.sum())
         mean = (w / weight) @ X
-        Xc = X - mean
-        # Residue of rounding in a constant column, which unit variance would blow up.
-        spread = np.abs(Xc).max(axis=0)
-        constant = spread <= 4 * eps * np.abs(X).max(axis=0)
-        Xc[:, constant] = 0.0
+        mean += (w / weight) @ (X - mean)  # what rounding left, which grows with n
+        # Unit variance would blow up the rounding in a constant column.
+        constant = np.ptp(X, axis=0) <= 4 * eps * np.abs(X).max(axis=0)
         mean[constant] = X[0, constant]
+        Xc = X - mean
+        Xc[:, constant] = 0.0
+        spread = np.abs(Xc).max(axis=0)
         factor = np.ones(X.shape[1])
         largest = float(spread.max(initial=0.0))
         if not scale and not 1e-100 < largest < 1e100 and largest > 0:  # squares stay in range

@@ -147,6 +147,14 @@ def test_path_draws_a_line_for_each_rank_and_shrinkage(path):
         display.plot(kind="score")
 
 
+def test_ranks_that_stop_at_the_same_directions_are_one_line():
+    X = np.random.default_rng(0).standard_normal((30, 2))
+    path = convex_bn_path(X, X[:, 0], betas=[2.0, 1.0], ranks=(2, None), random_state=0)
+    assert path.rank.tolist() == [2, 2, 2, 2]
+    (line,) = RegularizationPathDisplay.from_path(path).lines_
+    np.testing.assert_array_equal(line.get_xdata(), [1.0, 2.0])
+
+
 @pytest.mark.parametrize(("betas", "scale"), [([1.0, 0.1, 0.0], "symlog"), ([0.0], "linear")])
 def test_beta_zero_is_shown(betas, scale):
     n = len(betas)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
@@ -302,6 +303,8 @@ def test_bad_data():
         ConvexBNRegressor().fit(X, y, sample_weight=-np.ones(30))
     with pytest.raises(ValueError, match="at least one"):
         ConvexBNRegressor().fit(X, y, sample_weight=np.zeros(30))
+    with pytest.raises(TypeError, match=r"y must be dense, got a sparse matrix; use y.toarray\(\)"):
+        ConvexBNRegressor().fit(X, csr_array(y[:, None]))
     with pytest.raises(ValueError, match="too large: at most 200000 are allowed"):
         ConvexBNRegressor(arrangements="exact").fit(
             np.random.default_rng(0).random((80, 9)), np.arange(80)

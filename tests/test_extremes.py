@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
+from skconvexbn.whitening import Whitening
 
 RNG = np.random.default_rng(7)
 
@@ -41,6 +42,18 @@ def test_a_constant_column_beside_others_is_ignored():
     two = ConvexBNRegressor(beta=0.1, random_state=0, arrangements="exact").fit(padded, y)
     np.testing.assert_allclose(two.predict(padded), one.predict(X), atol=1e-6)
     assert not two.coefs_[0][2].any()
+
+
+@pytest.mark.parametrize("n", [89, 120, 5_000])
+@pytest.mark.parametrize("value", [1.0, 2.7, 1e5 / 3, -1e-8 / 3])
+def test_a_constant_column_is_known_however_many_rows(n, value):
+    """Sums of many rows round: their mean is not the constant."""
+    w = RNG.uniform(0.1, 3.0, n)
+    x = RNG.standard_normal((n, 1))
+    one, two = Whitening.fit(x, w), Whitening.fit(np.column_stack([x, np.full(n, value)]), w)
+    assert two.scale[1] == 1 and two.mean[1] == value
+    np.testing.assert_allclose(two.singular_values, one.singular_values, rtol=1e-12)
+    assert not two.basis().weights[1].any()
 
 
 @pytest.mark.parametrize("factor", [1e-310, 1e-306, 1e308])

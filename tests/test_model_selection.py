@@ -347,6 +347,16 @@ def test_groups_are_routed_to_the_splitter(data):
     np.testing.assert_array_equal(search.predict(X), expected.predict(X))
 
 
+def test_a_generator_of_folds_is_there_still_after_routing(data):
+    X, y, w, _ = data
+    folds = KFold(3).split(X)
+    with config_context(enable_metadata_routing=True):
+        search = ConvexBNRegressorCV(**{**SMALL, "cv": folds}).set_fit_request(sample_weight=True)
+        search.fit(X, y, sample_weight=w)
+    expected = ConvexBNRegressorCV(**SMALL).fit(X, y, sample_weight=w)
+    np.testing.assert_array_equal(search.predict(X), expected.predict(X))
+
+
 def test_weights_are_routed_to_a_scorer_that_asks_for_them(data):
     X, y, w, _ = data
     scorer = make_scorer(mean_absolute_error, greater_is_better=False)

@@ -495,6 +495,9 @@ def test_a_thorough_search_cut_short_is_not_converged():
         model.set_params(max_time=0).fit(X, y)
     assert model.dual_gap_ < 0.5 * model.zero_loss_
     assert not model.converged_
+    with pytest.warns(ConvergenceWarning, match="max_time ended the search that would vouch"):
+        model.set_params(tol=1e-6).fit(X, y)  # nor for a gap that is open
+    assert model.dual_gap_ > 1e-6 * model.zero_loss_
 
 
 def test_copies_of_copies_keep_their_mass():

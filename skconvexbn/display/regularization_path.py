@@ -265,7 +265,8 @@ class RegularizationPathDisplay(Display):
             index = np.flatnonzero([point == (rank, shrinkage) for point in points])
             names = ["full rank" if rank is None else f"rank {rank}"] * many_ranks
             names += [f"shrinkage {shrinkage:g}"] * many_shrinkages
-            yield ", ".join(names), index[np.argsort(self.beta[index], kind="stable")]
+            # once: ranks may stop at the same directions, and such points are the same
+            yield ", ".join(names), index[np.unique(self.beta[index], return_index=True)[1]]
 
     def _mark_best(self, ax: Axes) -> None:
         i = self.best_index

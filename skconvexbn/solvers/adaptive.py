@@ -297,7 +297,7 @@ class _Run:
             if hopping.polishes and hopping.n_generations >= min(length, LONGEST):
                 break
             if best.seconds > deadline:
-                best.cut_short = best.closed
+                best.cut_short = True
                 break
             hopping.hop()
             best.raise_dual_norm(hopping.largest)
