@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 
 # Spreads of features with which neither their squares' mean nor the weights overflow.
 MIN_SPREAD, MAX_SPREAD = 1e-305, 1e307
-# A larger one changes no fit: float64 resolves no more.
-MAX_BIAS_SCALE = 1e15
+# A larger one changes no fit, and float32, in which searches climb, resolves no more kinks.
+MAX_BIAS_SCALE = 1e6
+# beta in the units of the solver: far above any beta_max.
+MAX_BETA = 1e150
 # Gaps below this fraction of the zero model's loss are rounding.
 ROUNDING = 1e-9
 
@@ -193,7 +195,7 @@ class ConvexBNBase(BaseEstimator):
     ) -> Fit:
         """Solve at beta, in the units of the data, from the neurons of ``start``."""
         units = task.units
-        problem = task.problem.with_beta(beta / units.beta)
+        problem = task.problem.with_beta(min(beta / units.beta, MAX_BETA))
         begin = time.perf_counter()
         with progress(int(self.verbose), type(self).__name__, self.tol, units.objective) as report:
             options = Options(

@@ -56,7 +56,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     shrinkage : float, default=0.0
         In [0, 1]: 0 is batch normalisation, 1 weight normalisation, see Notes.
     bias_scale : float, default=1.0
-        Factor b in (0, 1e15]: the penalty on a neuron's shift is alpha^2 / b^2.
+        Factor b in (0, 1e6]: the penalty on a neuron's shift is alpha^2 / b^2.
     scale : bool, default=True
         Scale the columns of X to unit variance before the singular value decomposition. No effect
         at full rank with ``shrinkage=0``.

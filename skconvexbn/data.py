@@ -44,7 +44,9 @@ class DistinctRows:
         total = np.bincount(group, w)
         if len(first) == len(rows):
             return cls(rows[first], Y[first], w[first], 0.0, eps)
-        sums = np.stack([np.bincount(group, w * column) for column in Y.T], axis=1)
-        means = sums / total[:, None]
+        # From the first of each group: what it has in common would cancel the digits of the sums.
+        offsets = (Y - Y[first][group]).T
+        sums = np.stack([np.bincount(group, w * column) for column in offsets], axis=1)
+        means = Y[first] + sums / total[:, None]
         spread = 0.5 * float(w @ np.square(Y - means[group]).sum(axis=1))
         return cls(rows[first], means, total, spread, eps)

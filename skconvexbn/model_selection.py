@@ -31,7 +31,7 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
     shrinkages : array-like, default=(0.0, 0.5, 1.0)
         Values of ``shrinkage`` to try, in [0, 1]: 0 is batch normalisation, 1 weight normalisation.
     bias_scale : "auto" or float, default="auto"
-        Factor b in (0, 1e15]: the penalty on a neuron's shift is alpha^2 / b^2. "auto" is 1 where
+        Factor b in (0, 1e6]: the penalty on a neuron's shift is alpha^2 / b^2. "auto" is 1 where
         the shrinkage is 0, the paper's network, and 3 elsewhere.
     cv : int, cross-validation generator or iterable, default=None
         Splitting strategy: None is 5 folds, an int their number (not shuffled), else
@@ -162,7 +162,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
     shrinkages : array-like, default=(0.0, 0.5, 1.0)
         Values of ``shrinkage`` to try, in [0, 1]: 0 is batch normalisation, 1 weight normalisation.
     bias_scale : "auto" or float, default="auto"
-        Factor b in (0, 1e15]: the penalty on a neuron's shift is alpha^2 / b^2. "auto" is 1 where
+        Factor b in (0, 1e6]: the penalty on a neuron's shift is alpha^2 / b^2. "auto" is 1 where
         the shrinkage is 0, the paper's network, and 3 elsewhere.
     cv : int, cross-validation generator or iterable, default=None
         Splitting strategy: None is 5 folds, an int their number (stratified, not shuffled), else

@@ -42,8 +42,8 @@ class Whitening:
     ) -> Whitening:
         """Whiten rows X (n, d) of positive weights w (n,).
 
-        ``eps`` is the relative spacing of the type X was given in; singular values below
-        eps^(2/3) of the largest are rounding and dropped.
+        ``eps`` is the relative spacing of the type X was given in; directions whose singular values
+        are below eps^(2/3) of the largest, or within the rounding of columns, are dropped.
         """
         weight = float(w.sum())
         mean = (w / weight) @ X
@@ -68,8 +68,12 @@ class Whitening:
             factor = unit * deviation
         Xc *= np.sqrt(w)[:, None]
         s, V = _right_singular(Xc)
-        r = int(np.sum(s > eps ** (2 / 3) * s.max(initial=0.0)))
-        return cls(mean, factor, np.ascontiguousarray(V[:, :r]), s[:r], weight)
+        V[constant] = 0.0
+        # How far the rounding of the columns alone takes the rows along each direction.
+        rounding = eps * np.abs(X).max(axis=0) / factor
+        noise = np.sqrt(weight) * np.linalg.norm(rounding[:, None] * V, axis=0)
+        kept = s > np.maximum(eps ** (2 / 3) * s.max(initial=0.0), noise)
+        return cls(mean, factor, np.ascontiguousarray(V[:, kept]), s[kept], weight)
 
     def basis(
         self,

@@ -267,7 +267,7 @@ BAD = [
     ({"rank": 1.5}, "'rank' parameter"),
     ({"shrinkage": 1.1}, "'shrinkage' parameter"),
     ({"bias_scale": 0.0}, "'bias_scale' parameter"),
-    ({"bias_scale": 1e16}, "'bias_scale' parameter"),
+    ({"bias_scale": 1e7}, "'bias_scale' parameter"),
     ({"arrangements": "all"}, "'arrangements' parameter"),
     ({"backend": "jax"}, "'backend' parameter"),
     ({"device": "gpu"}, "device must be None, 'cpu', 'cuda', 'cuda:<index>' or 'mps', got 'gpu'"),

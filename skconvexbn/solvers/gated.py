@@ -3,9 +3,10 @@
     minimise  Loss(sum_j D_j Q S_j + 1 b^T, Y) + beta sum_j ||S_j||_*
 
 by the alternating direction method of multipliers with the splits F = sum_j D_j Q S_j + 1 b^T and
-Z_j = S_j. The system of its least squares step, I + (Q Q^T) o (D D^T), has n equations whatever
-the number of gates and does not depend on the step size (theory.md 9). The dual norm
-max_j ||Q^T D_j V||_2 is computed, so that the gap is exact among these gates.
+Z_j = S_j. Rows of F and Q are held times sqrt(w), so that heavy ones do not slow it. The system of
+its least squares step, I + (Q Q^T) o (D D^T), has n equations whatever the number of gates and does
+not depend on the step size (theory.md 9). The dual norm max_j ||Q^T D_j V||_2 is computed, so that
+the gap is exact among these gates.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,15 +45,16 @@ class _Splitting:
             raise ValueError("The gated relaxation needs the directions of its gates.")
         self.model, self.problem, self.best = model, model.problem, best
         self.gates = arrangements.directions
-        self.Q, self.D = model.Q, model.tensor(arrangements.masks())
+        self.root = model.tensor(self.problem.w[:, None]).sqrt()
+        self.Q, self.D = self.root * model.Q, model.tensor(arrangements.masks())
         K = (self.Q @ self.Q.T).mul_(self.D.T @ self.D)
         K.diagonal().add_(1.0)
         self.factor = torch.linalg.cholesky(K)
-        self.ones = self._solve(torch.ones_like(self.Q[:, :1]))
+        self.ones = self._solve(self.root)
         P, (n, q), C = len(self.D), self.Q.shape, self.problem.n_outputs
         self.Z, self.U = (self.Q.new_zeros(P, q, C) for _ in range(2))
         self.b = model.tensor(self.problem.zero_intercept)
-        self.F = self.b.expand(n, C)
+        self.F = self.root * self.b
         self.U_F = self.Q.new_zeros(n, C)
         self.rho = FIRST_RHO
 
@@ -87,15 +90,16 @@ class _Splitting:
         S = old_Z - self.U
         rest = self._solve(old_F - self.U_F - self._forward(S))
         if p.fit_intercept:
-            self.b = rest.sum(dim=0) / self.ones.sum()
+            self.b = (self.root * rest).sum(dim=0) / (self.root * self.ones).sum()
             rest = rest - self.ones * self.b
         S = S + self._adjoint(rest)
-        out = old_F - self.U_F - rest  # = sum_j D_j Q S_j + 1 b^T
+        out = old_F - self.U_F - rest  # = sqrt(w) (sum_j D_j Q S_j + 1 b^T)
         # F and Z: proximal maps of the loss and the norms.
         F_ahead = RELAXATION * out + (1 - RELAXATION) * old_F + self.U_F
         Z_ahead = RELAXATION * S + (1 - RELAXATION) * old_Z + self.U
-        F = p.loss.proximal(F_ahead.cpu().numpy(), p.Y, p.w, self.rho, old_F.cpu().numpy())
-        self.F = self.model.tensor(F)
+        ahead, old = ((a / self.root).cpu().numpy() for a in (F_ahead, old_F))
+        F = p.loss.proximal(ahead, p.Y, np.ones_like(p.w), self.rho, old)
+        self.F = self.root * self.model.tensor(F)
         self.Z = _shrink(Z_ahead, p.beta / self.rho)
         self.U_F, self.U = F_ahead - self.F, Z_ahead - self.Z
         primal = (out - self.F).square().sum() + (S - self.Z).square().sum()
@@ -117,11 +121,11 @@ class _Splitting:
         block, pair = torch.nonzero(s > NEGLIGIBLE * self.Z.abs().max(), as_tuple=True)
         H, G = U[block, :, pair].T, s[block, pair][:, None] * Vh[block, pair]
         index = active[block].cpu().numpy()
-        F = self._forward(self.Z)
+        F = self._forward(self.Z) / self.root
         b = p.best_intercept(F.cpu().numpy())
         self.best.offer(H.cpu().numpy(), G.cpu().numpy(), b, self.gates[:, index])
         V = p.dual_point(F.cpu().numpy())
-        norms = torch.linalg.matrix_norm(self._adjoint(self.model.tensor(V)), ord=2)
+        norms = torch.linalg.matrix_norm(self._adjoint(self.model.tensor(V) / self.root), ord=2)
         self.best.offer_dual(V, float(norms.max()))
 
 
