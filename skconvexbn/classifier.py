@@ -41,7 +41,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         Weights of the classes, which multiply sample_weight; "balanced" is
         n_samples / (n_classes * count).
     beta : "auto" or float, default="auto"
-        Weight of the penalty, in [0, inf), in the units of the objective above. "auto" takes
+        Weight of the penalty in the objective above, in [0, inf). "auto" takes
         0.16 nu^1.5 (rank + 1) n^-1/4 for log loss and 0.5 nu^1.5 (rank + 1) n^-1/4 times the
         standard deviation of the encoded labels for squared error, with nu the share of their
         variance that is noise, by a linear fit and nearest neighbours (theory section 8), and n the

@@ -22,7 +22,7 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
     Parameters
     ----------
     betas : "auto" or array-like of shape (n_betas,), default="auto"
-        Values of ``beta`` to try, >= 0, in the units of the objective of
+        Values of ``beta`` to try, >= 0, weights of the penalty in the objective of
         `ConvexBNRegressor`. "auto" is 8, 4, 2, 1, 0.3, 0.1, 0.03, 0.01 and
         0.003 times the standard deviation of y (of several outputs, the root of the sum of their
         variances), all rows weighted.
@@ -153,7 +153,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
         Weights of the classes, which multiply sample_weight in fits but not in scores; "balanced"
         is by the rows of the fold.
     betas : "auto" or array-like of shape (n_betas,), default="auto"
-        Values of ``beta`` to try, >= 0, in the units of the objective of
+        Values of ``beta`` to try, >= 0, weights of the penalty in the objective of
         `ConvexBNClassifier`. "auto" is 3, 1, 0.3, 0.1, 0.03, 0.01 and
         0.003 for log loss; for squared error 8, 4, 2, 1, 0.3, 0.1, 0.03, 0.01 and 0.003 times the
         standard deviation of the encoded labels.

@@ -43,6 +43,7 @@ from skl2onnx.common.shape_calculator import (
     calculate_linear_regressor_output_shapes,
 )
 from skl2onnx.common.utils_classifier import get_label_classes
+from sklearn.utils.validation import check_is_fitted
 
 from .classifier import ConvexBNClassifier
 from .export import with_neurons
@@ -60,6 +61,7 @@ CLASSIFIER_OPTIONS = {
 
 def regressor_shapes(operator: Any) -> None:
     """Set type and shape of a regressor's output."""
+    check_is_fitted(operator.raw_operator)
     calculate_linear_regressor_output_shapes(operator)
     operator.outputs[0].type.shape[1] = len(operator.raw_operator._network.b)
 

@@ -95,7 +95,7 @@ def convex_bn_path(
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Targets; class labels with ``loss="log_loss"``.
     betas : int or array-like of shape (n_betas,), default=100
-        Weights of the penalty, >= 0, in the units of the objective; an int is the length of a
+        Weights of the penalty in the objective, >= 0; an int is the length of a
         geometric grid from beta_max, the smallest beta at which the network has no neurons, for
         each rank and shrinkage.
     eps : float, default=1e-3

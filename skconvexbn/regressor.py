@@ -32,7 +32,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
     Parameters
     ----------
     beta : "auto" or float, default="auto"
-        Weight of the penalty, in [0, inf), in the units of the objective above. "auto" takes
+        Weight of the penalty in the objective above, in [0, inf), in the units of y. "auto" takes
         0.5 nu^1.5 (rank + 1) n^-1/4 times the standard deviation of y (of several outputs, the root
         of the sum of their variances), with nu the share of var(y) that is noise, by a linear fit
         and nearest neighbours (theory section 8), and n the sum of weights; at most a tenth of

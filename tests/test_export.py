@@ -292,6 +292,11 @@ def test_onnx_far_from_the_origin_and_in_integers():
             assert_close(actual[:, 0], model.predict(rows), 32)
 
 
+def test_onnx_needs_a_fitted_estimator():
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        convert(ConvexBNRegressor(), np.zeros((1, 2), np.float32))
+
+
 def test_onnx_labels_are_integers_or_strings():
     rows, plain = X, {"zipmap": False}
     whole = ConvexBNClassifier(beta=0.1).fit(X, 1.0 * (CODES > 0))
