@@ -205,6 +205,7 @@ def classes():
             ):
                 closed = gap <= float(level)
                 row[f"{loss}, {level}"] = seconds(time) if closed else f"gap {gap:.1e}"
+        row["refuted"] = max((x for r in group for x in r["refuted"].split()), key=float)
         rows.append(row)
     return rows
 
