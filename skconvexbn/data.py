@@ -11,6 +11,13 @@ import numpy as np
 NEGLIGIBLE = 1e-30
 
 
+def weighted_mean(A: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Means of the columns of A (n, d), corrected once: the rounding of one sum grows with n."""
+    shares = w / w.sum()
+    mean = shares @ A
+    return mean + shares @ (A - mean)
+
+
 @dataclass(frozen=True, eq=False)
 class DistinctRows:
     """Training rows with repeats merged: features, mean targets, summed weights.

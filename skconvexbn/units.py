@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .data import DistinctRows
+from .data import DistinctRows, weighted_mean
 from .losses import Loss, SquaredError
 from .problem import Problem
 from .whitening import Basis
@@ -49,8 +49,7 @@ def unit_problem(
     if not isinstance(loss, SquaredError):
         return Problem(Q, Y, w, loss, 0.0, fit_intercept), Units(1.0, centre, weight)
     if fit_intercept:
-        centre = (w / w.sum()) @ Y
-        centre += (w / w.sum()) @ (Y - centre)  # what rounding left, which grows with n
+        centre = weighted_mean(Y, w)
         rounding = 4 * np.finfo(np.float64).eps * np.abs(Y).max(axis=0)
         Y = np.where(np.abs(Y - centre) <= rounding, 0.0, Y - centre)
     size = float(np.abs(Y).max()) or 1.0  # squares neither overflow nor vanish

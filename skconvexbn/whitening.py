@@ -8,6 +8,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.extmath import svd_flip
 
+from .data import weighted_mean
+
 # The Gram matrix squares the condition number: it is used only where Q then stays orthonormal
 # to 1e-10, that is for s_r / s_1 above this value (benchmarks/whitening.py).
 GRAM_MIN_RATIO = 1e-3
@@ -46,10 +48,9 @@ class Whitening:
         are below eps^(2/3) of the largest, or within the rounding of columns, are dropped.
         """
         weight = float(w.sum())
-        mean = (w / weight) @ X
-        mean += (w / weight) @ (X - mean)  # what rounding left, which grows with n
+        mean, rounding = weighted_mean(X, w), eps * np.abs(X).max(axis=0)
         # Unit variance would blow up the rounding in a constant column.
-        constant = np.ptp(X, axis=0) <= 4 * eps * np.abs(X).max(axis=0)
+        constant = np.ptp(X, axis=0) <= 4 * rounding
         mean[constant] = X[0, constant]
         Xc = X - mean
         Xc[:, constant] = 0.0
@@ -70,8 +71,7 @@ class Whitening:
         s, V = _right_singular(Xc)
         V[constant] = 0.0
         # How far the rounding of the columns alone takes the rows along each direction.
-        rounding = eps * np.abs(X).max(axis=0) / factor
-        noise = np.sqrt(weight) * np.linalg.norm(rounding[:, None] * V, axis=0)
+        noise = np.sqrt(weight) * np.linalg.norm((rounding / factor)[:, None] * V, axis=0)
         kept = s > np.maximum(eps ** (2 / 3) * s.max(initial=0.0), noise)
         return cls(mean, factor, np.ascontiguousarray(V[:, kept]), s[kept], weight)
 
