@@ -3,8 +3,8 @@
 Steps are those of a heavy ball (Polyak 1964): gradients on the two sides of a kink take turns, and
 what they have in common leads along it, so that maxima, which lie on kinks, take fewer steps. Two
 matrix products a step, in bfloat16 where the processor multiplies it up to four times as fast as
-float32; the last steps are in float32. Masks are made in place as numbers: a broadcast torch.where
-on the CPU costs ten products.
+float32; the last steps are in float32, unless they may be rough. Masks are made in place as
+numbers: a broadcast torch.where on the CPU costs ten products.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 LAST_STEP = 0.007
 # Share of a step that goes on in the next one.
 MOMENTUM = 0.5
-# Last steps, which are in float32 always: bfloat16 misses directions by 0.003.
+# Last steps, which are in float32 unless they may be rough: bfloat16 misses directions by 0.003.
 N_FINE = 3
 # Share of the steps after which only the highest go on: the others gain little more.
 ALONE = 0.5
@@ -60,6 +60,7 @@ def ascend(
     block: int,
     kept: float,
     metric: Tensor | None = None,
+    rough: bool = False,
 ) -> Tensor:
     """Directions (q, N) that climb from the columns of H, so many at once.
 
@@ -79,6 +80,8 @@ def ascend(
         Share of the starts, the highest after ALONE of the steps, that climb on.
     metric : Tensor of shape (q, 1), optional
         Squares of the units in which the entries of h move, if they are not all 1.
+    rough : bool
+        Whether the last steps are as precise as the others, and the last points what counts.
     """
     fine = Slope(Q, V, Q.dtype, metric)
     coarse = Slope(Q, V, torch.bfloat16, metric) if fast_bfloat16(Q.device) else fine
@@ -90,7 +93,8 @@ def ascend(
         )
     best = torch.argsort(values, descending=True, stable=True)[: math.ceil(kept * len(eta))]
     for some in best.split(block):
-        H[:, some] = _finish(coarse, fine, H[:, some], D[:, some], signs[some], etas[alone:, some])
+        rest = H[:, some], D[:, some], signs[some], etas[alone:, some]
+        H[:, some] = _climb(coarse, *rest)[0] if rough else _finish(coarse, fine, *rest)
     return H
 
 

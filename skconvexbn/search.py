@@ -93,6 +93,8 @@ class Search:
         Blocks of activations are smaller by this factor.
     device : torch.device, optional
         Where to climb, if not where Q is.
+    rough : bool
+        Whether climbs end as they go, in bfloat16 where it is fast: for cuts that will move.
 
     Attributes
     ----------
@@ -101,9 +103,14 @@ class Search:
     """
 
     def __init__(
-        self, Q: Tensor, seed: int, shrink: int = 1, device: torch.device | None = None
+        self,
+        Q: Tensor,
+        seed: int,
+        shrink: int = 1,
+        device: torch.device | None = None,
+        rough: bool = False,
     ) -> None:
-        self.Q, self.device = Q, device or Q.device
+        self.Q, self.device, self._rough = Q, device or Q.device, rough
         self._block_entries = BLOCK_ENTRIES[self.device.type] // shrink
         # values are in float64 and few at a time: blocks of an eighth
         self._block = max(16, self._block_entries // (8 * len(Q)))
@@ -240,7 +247,7 @@ class Search:
             torch.as_tensor(a).to(Q.dtype).to(Q.device) for a in (V, starts, size, signs)
         )
         block = max(16, self._block_entries // (min(V.shape[1], 2) * len(Q)))
-        ends = ascend(Q, v, H, sign, eta, steps, block, kept, self._metric)
+        ends = ascend(Q, v, H, sign, eta, steps, block, kept, self._metric, self._rough)
         H = normalise(ends.to(self.Q.device).to(self.Q.dtype))
         starts_G = torch.as_tensor(G).to(H)
         return self.values(V, Maxima(H, starts_G, starts_G[:, 0]))

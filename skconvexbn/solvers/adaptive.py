@@ -87,7 +87,7 @@ class _Run:
     def __init__(self, model: Model, options: Options, shrink: int, device: torch.device) -> None:
         self.model, self.problem, self.options = model, model.problem, options
         self.best = Incumbent(self.problem, options, "search", str(device))
-        self.search = Search(model.Q, options.seed, shrink, device)
+        self.search = Search(model.Q, options.seed, shrink, device, rough=not options.certify)
         self.curvature = Curvature(model)
         self.cuts = self._neurons(*(options.beside or (self.best.H, self.best.G)))
         self.hopping: BasinHopping | None = None
