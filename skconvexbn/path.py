@@ -63,7 +63,7 @@ def descending(betas: Any) -> np.ndarray:
         "ranks": ["array-like"],
         "shrinkages": ["array-like"],
         "loss": [StrOptions(set(ESTIMATORS))],
-        "early_stopping": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
         "return_networks": ["boolean"],
     },
     prefer_skip_nested_validation=False,
@@ -78,7 +78,7 @@ def convex_bn_path(
     shrinkages: Any = (0.0,),
     sample_weight: Any = None,
     loss: str = "squared_error",
-    early_stopping: bool = True,
+    early_stopping: bool | str = "auto",
     return_networks: bool = False,
     **params: Any,
 ) -> Bunch:
@@ -108,10 +108,10 @@ def convex_bn_path(
         Weights >= 0, not all zero; None stands for ones. Up to 1e-30 of the largest count as 0.
     loss : {"squared_error", "log_loss"}, default="squared_error"
         Half the squared error of targets, or the cross-entropy of class labels.
-    early_stopping : bool, default=True
+    early_stopping : bool or "auto", default="auto"
         Whether to leave out the smaller betas once the fit no longer changes: the loss is at most
         tol times that of the model without neurons, or changed by less than a hundredth of that
-        since the last beta.
+        since the last beta. "auto" does so where ``betas`` is an int.
     return_networks : bool, default=False
         Whether to return the fitted estimators.
     **params
@@ -228,7 +228,7 @@ def _check_names(params: dict[str, Any], estimator: type[ConvexBNBase]) -> None:
 
 
 def _points(
-    model: ConvexBNBase, task: Task, betas: Any, eps: float, early_stopping: bool
+    model: ConvexBNBase, task: Task, betas: Any, eps: float, early_stopping: bool | str
 ) -> Iterator[Fit]:
     """Fits at descending betas, until they no longer change."""
     if isinstance(betas, Integral):
@@ -236,12 +236,12 @@ def _points(
         grid = beta_max * np.geomspace(1.0, eps, int(betas))
     else:
         grid = descending(betas)
-    last = np.inf
+    last, stops = np.inf, isinstance(betas, Integral) if early_stopping == "auto" else early_stopping
     constant = not task.basis.rank and model.fit_intercept  # features, whatever neurons do
     for fit in model._solve_path(task, grid):
         yield fit
         unit = model.tol * fit.zero_loss
         changed = fit.loss > unit and abs(last - fit.loss) >= UNCHANGED * unit
-        if early_stopping and not changed and (fit.n_neurons or constant or not fit.zero_loss):
+        if stops and not changed and (fit.n_neurons or constant or not fit.zero_loss):
             break
         last = fit.loss

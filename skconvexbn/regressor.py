@@ -48,7 +48,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         Factor b in (0, 1e6]: the penalty on a neuron's shift is alpha^2 / b^2.
     scale : bool, default=True
         Scale the columns of X to unit variance before the singular value decomposition. No effect
-        at full rank with ``shrinkage=0``.
+        at full rank with ``shrinkage=0``, but on which arrangements are drawn at random.
     fit_intercept : bool, default=True
         Whether to fit the unpenalised output bias b.
     activation : {"relu", "gated_relu"}, default="relu"
@@ -86,7 +86,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         far; None sets no limit.
     warm_start : bool, default=False
         Start from the neurons of the previous fit ("adaptive"), or add their arrangements to
-        those sampled.
+        those sampled. No effect with ``activation="gated_relu"``, whose gates are those drawn.
     random_state : int, RandomState instance or None, default=None
         Draws the arrangements, and the starts of the search behind ``beta="auto"``. An int makes
         fits reproducible, whatever the order of the rows.

@@ -63,6 +63,25 @@ def test_scalar_with_intercept_minimises_over_the_shift(beta):
     assert model.dual_gap_ <= 1e-10
 
 
+@pytest.mark.parametrize("y", [[0, 0, 0, 0, 1, 10], [-9, -1, 0, 0, 0, 0], [-3, -1, 0, 2, 2, 5]])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_beta_zero_is_the_limit_of_small_beta(y, weighted):
+    X, _, w = data(6, 8, seed=3)
+    y, w = np.array(y, dtype=float), w if weighted else np.ones(6)
+    limit, zero = (
+        ConvexBNRegressor(beta=beta).fit(X, y, sample_weight=w) for beta in (1e-9, 0.0)
+    )
+    np.testing.assert_allclose(zero.predict(X), y, atol=1e-12)
+    new = 2 * RNG.standard_normal((50, 8))
+    np.testing.assert_allclose(zero.predict(new), limit.predict(new), atol=1e-6)
+    assert zero.n_neurons_ == limit.n_neurons_
+    penalties = [
+        sum(np.sqrt(w @ np.maximum(s * (y - b), 0) ** 2) for s in (1, -1))
+        for b in np.linspace(y.min(), y.max(), 1001)
+    ]
+    assert np.abs(zero.coefs_[1]).sum() <= min(penalties) + 1e-9
+
+
 def test_scalar_neurons_are_those_of_the_formula():
     X, y, _ = data()
     model = ConvexBNRegressor(beta=0.1, fit_intercept=False).fit(X, y)

@@ -81,22 +81,24 @@ def _best_shift(y: np.ndarray, w: np.ndarray, beta: float) -> float:
     """Minimiser over b of the optimal value at y - b.
 
     That is the sum over signs of a Huber function of ||(y - b)+-||; its derivative is minus the
-    sum of min(1, beta / ||(y - b)+-||) <w, (y - b)+->.
+    sum of min(1, beta / ||(y - b)+-||) <w, (y - b)+->. At beta = 0 it is the limit: among the b
+    that all interpolate the one of the smallest penalty, the sum of the norms.
     """
+    steepest = 1 / beta if beta else np.inf
 
     def derivative(b: float) -> float:
         total = 0.0
         for part in (np.minimum(y - b, 0.0), np.maximum(y - b, 0.0)):
-            norm = np.sqrt(w @ np.square(part))
-            total -= min(1.0, beta / norm if norm > 0 else 1.0) * float(w @ part)
+            if norm := float(np.sqrt(w @ np.square(part))):
+                total -= min(steepest, 1 / norm) * float(w @ part)
         return total
 
     low, high = float(y.min()), float(y.max())
     if low == high:
         return low
-    if beta == 0:  # any b interpolates
-        return float(w @ y / w.sum())
-    return brentq(derivative, low, high, xtol=1e-15 * (high - low), rtol=1e-15, maxiter=500)
+    b = brentq(derivative, low, high, xtol=1e-15 * (high - low), rtol=1e-15, maxiter=500)
+    ends = [end for end in (low, high) if beta == 0 and abs(b - end) <= 1e-14 * (high - low)]
+    return ends[0] if ends else b  # where the derivative jumps
 
 
 def _labels(problem: Problem, options: Options) -> Solution:
