@@ -16,9 +16,13 @@ from .base import ConvexBNBase
 from .data import NEGLIGIBLE, DistinctRows
 from .export import to_mlp
 from .losses import BinaryLogLoss, Loss, MultinomialLogLoss, SquaredError
+from .network import Network
 
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier
+
+# Output of a class of which no sample has weight: its probability is 0 beside any of the others.
+ABSENT = -1e3
 
 
 class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
@@ -109,7 +113,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Class labels, sorted.
+        Class labels, sorted. Those whose samples all have weight 0 get probability 0.
     coefs_ : list of two ndarrays, shapes (n_features, m) and (m, n_outputs)
         Weights W1, W2 of the plain network ``relu(X @ W1 + b1) @ W2 + b2`` with batch
         normalisation folded in.
@@ -296,26 +300,40 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
             )
         self.classes_, codes = np.unique(y, return_inverse=True)
         kept = weight > NEGLIGIBLE * weight.max()
-        present = np.unique(codes[kept])
-        if len(present) < len(self.classes_):
-            X, codes, weight = X[kept], codes[kept], weight[kept]
-            self.classes_, codes = self.classes_[present], np.searchsorted(present, codes)
-        if len(self.classes_) < 2:
+        self._present = np.unique(codes[kept])
+        if len(self._present) < len(self.classes_):
+            X, codes, weight = X[kept], np.searchsorted(self._present, codes[kept]), weight[kept]
+        if len(self._present) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least 2 classes with positive weight, "
-                f"got {len(self.classes_)} class."
+                f"got {len(self._present)} class."
             )
-        Y, loss = self._targets(codes)
+        Y, loss = self._targets(codes, len(self._present))
         return DistinctRows.of(X, Y, weight), loss
 
-    def _targets(self, codes: np.ndarray) -> tuple[np.ndarray, Loss]:
+    def _targets(self, codes: np.ndarray, n_classes: int) -> tuple[np.ndarray, Loss]:
         """Targets (n, C) and loss of class codes (n,)."""
         log_loss = self.loss == "log_loss"
-        if len(self.classes_) == 2:
+        if n_classes == 2:
             positive = codes[:, None].astype(np.float64)
             return (positive, BinaryLogLoss()) if log_loss else (2 * positive - 1, SquaredError())
-        one_hot = np.eye(len(self.classes_))[codes]
+        one_hot = np.eye(n_classes)[codes]
         return one_hot, MultinomialLogLoss() if log_loss else SquaredError()
+
+    def _set_network(self, network: Network) -> None:
+        """Set the attributes of the network, with outputs for classes of no weight as well."""
+        n_classes, present = len(self.classes_), self._present
+        if len(present) < n_classes:
+            A, b = np.zeros((len(network.b), n_classes)), np.full(n_classes, ABSENT)
+            b[present] = 0.0
+            if len(present) > 2:
+                A[:, present] = np.eye(len(present))
+            elif self.loss == "log_loss":
+                A[:, present] = 0.0, 1.0
+            else:
+                A[:, present], b[present] = (-0.5, 0.5), 0.5
+            network = network.with_outputs(A, b)
+        super()._set_network(network)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Network outputs: logits, or with squared error estimates of the encoded labels.

@@ -41,7 +41,8 @@ def check_folds(
                 "fewer folds, or drop samples of zero weight."
             )
         if classes:
-            unseen.update(np.setdiff1d(y[test], fitted).tolist())
+            scored = y[test][weight[test] > 0] if weighted else y[test]
+            unseen.update(np.setdiff1d(scored, fitted).tolist())
         if classes and len(np.unique(fitted)) == 1:
             raise ValueError(
                 f"Training fold {place} has one class among samples of positive weight; use a cv "

@@ -99,6 +99,10 @@ class Network:
             gates=(np.concatenate(V, axis=1), np.concatenate(c)) if gates else None,
         )
 
+    def with_outputs(self, A: np.ndarray, b: np.ndarray) -> Network:
+        """The network whose outputs are F A + b, for A (C, K) and b (K,)."""
+        return replace(self, G=self.G @ A, b=self.b @ A + b)
+
     @property
     def coefs(self) -> list[np.ndarray]:
         """[W1 (d, m), W2 (m, C)] of the folded network."""

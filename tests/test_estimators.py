@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
@@ -252,10 +253,32 @@ def test_class_weight():
     assert chosen.predict_proba(X)[:, 0].mean() > balanced.predict_proba(X)[:, 0].mean()
 
 
-def test_classes_of_zero_weight_are_absent():
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+@pytest.mark.parametrize("n_present", [2, 3])
+def test_classes_of_zero_weight_have_probability_zero(loss, n_present):
     X, y = small("multiclass")
-    model = ConvexBNClassifier(random_state=0).fit(X, y, sample_weight=(y != 1) * 1.0)
-    assert model.classes_.tolist() == [0, 2]
+    if n_present == 3:
+        y = np.where(X[:, 0] > 1, 3, y)
+    kept = y != 1
+    params = {"loss": loss, "beta": 0.1, "random_state": 0}
+    model = ConvexBNClassifier(**params).fit(X, y, sample_weight=kept * 1.0)
+    without = ConvexBNClassifier(**params).fit(X[kept], y[kept])
+    assert model.classes_.tolist() == np.unique(y).tolist()
+    P = model.predict_proba(X)
+    assert not P[:, 1].any()
+    np.testing.assert_allclose(P[:, model.classes_ != 1], without.predict_proba(X), atol=1e-9)
+    np.testing.assert_array_equal(model.predict(X), without.predict(X))
+    assert model.decision_function(X).shape == P.shape
+    assert np.all(model.predict_log_proba(X)[:, 1] < -500)
+    assert model.objective_ == without.objective_
+    logits = model.to_torch()(torch.as_tensor(X)).detach().numpy()
+    np.testing.assert_allclose(logits, model.decision_function(X), atol=1e-8)
+    if loss == "log_loss":
+        np.testing.assert_allclose(model.to_sklearn_mlp().predict_proba(X), P, atol=1e-8)
+
+
+def test_one_class_of_positive_weight_is_refused():
+    X, y = small("multiclass")
     with pytest.raises(ValueError, match="2 classes with positive weight, got 1 class"):
         ConvexBNClassifier().fit(X, y, sample_weight=(y == 1) * 1.0)
 
