@@ -8,7 +8,7 @@ import pytest
 import torch
 from reference import basis
 from scipy.optimize import check_grad, nnls
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_friedman1
 from sklearn.exceptions import ConvergenceWarning
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
@@ -508,6 +508,29 @@ def test_copies_of_copies_keep_their_mass():
     joined = x.without_copies()
     assert len(joined) == 1
     assert float(joined.c.sum()) == 7.0
+
+
+def test_warm_start_is_never_worse(monkeypatch):
+    X, y = make_friedman1(100, 5, noise=1.0, random_state=0)
+    model = ConvexBNRegressor(beta=1.0, warm_start=True, random_state=0).fit(X, y)
+    objective, n_neurons = model.objective_, model.n_neurons_
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skconvexbn.solvers.adaptive.descend", interrupted)
+    with pytest.warns(ConvergenceWarning, match="Interrupted"):
+        model.fit(X, y)
+    assert model.objective_ <= objective + 1e-9 * model.zero_loss_
+    assert model.n_neurons_ == n_neurons
+
+
+def test_automatic_casts_of_the_caller_do_not_reach_the_solver():
+    X, y = make_friedman1(100, 5, random_state=0)
+    model = ConvexBNRegressor(beta=1.0, backend="torch", random_state=0)
+    outside = model.fit(X, y).predict(X)
+    with torch.autocast("cpu"):
+        np.testing.assert_array_equal(model.fit(X, y).predict(X), outside)
 
 
 def test_warm_start_takes_fewer_rounds():

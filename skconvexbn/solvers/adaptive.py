@@ -125,6 +125,8 @@ class _Run:
         b = t(problem.zero_intercept)
         if options.start is not None:
             H, G = options.start
+            F = problem.output(H, G, np.zeros(problem.n_outputs))
+            self.best.offer(H, G, problem.best_intercept(F))
             return Measure.of_weights(t(H), t(G), b).without_copies().active()
         (n, q), C = problem.Q.shape, problem.n_outputs
         rng = np.random.default_rng(options.seed)

@@ -52,7 +52,12 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
     device = resolve_device(options.device, problem)
     small = device.type == "cpu" and problem.Q.size <= MAX_ONE_THREAD
     for shrink in SHRINK:
-        with suppress(torch.OutOfMemoryError), one_thread() if small else one_blas_thread():
+        with (
+            suppress(torch.OutOfMemoryError),
+            torch.autocast("cpu", enabled=False),
+            torch.autocast(device.type, enabled=False),
+            one_thread() if small else one_blas_thread(),
+        ):
             # Metal has no float64: there only the search, in float32, runs on the device.
             float64 = torch.device("cpu") if device.type == "mps" else device
             model = Model(problem, float64, shrink)
