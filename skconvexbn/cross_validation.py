@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from copy import copy, deepcopy
 from itertools import cycle, groupby
 from numbers import Integral, Real
@@ -172,7 +173,10 @@ class CrossValidated(ConvexBNBase):
         betas = self._betas(training)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
-        folds = list(splitter.split(*given, **split_params))
+        folds = [
+            (np.asarray(train), np.asarray(test))
+            for train, test in splitter.split(*given, **split_params)
+        ]
         if not folds:
             raise ValueError(f"cv={self.cv!r} has no folds; give some, or their number.")
         weighted = score_params.get("sample_weight") is not None
@@ -392,13 +396,23 @@ def _score_paths(
             model = copy(model).set_params(beta=beta)
             model._set_fit(fit)
             fitted = perf_counter()
-            score = scorer(model, X, y, **score_params)
+            score = _number(scorer(model, X, y, **score_params))
             scored = perf_counter()
             results.append((score, fitted - begin, scored - fitted))
             if label and len(results) % len(betas) == 0:
                 _report(label, model, betas, np.array(results[-len(betas) :]))
             begin = perf_counter()
     return np.array(results)
+
+
+def _number(score: Any) -> float:
+    """What a scorer returned, if it is a number."""
+    if hasattr(score, "item"):
+        with suppress(ValueError, RuntimeError):  # it has several
+            score = score.item()
+    if not isinstance(score, Real):
+        raise ValueError(f"scoring must return a number, got {score!r}; return one float.")
+    return float(score)
 
 
 def _report(label: str, model: ConvexBNBase, betas: np.ndarray, table: np.ndarray) -> None:

@@ -38,7 +38,8 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
         a splitter of scikit-learn or an iterable of (train, test) indices.
     scoring : str, callable or None, default=None
         Score to maximise, a scorer of scikit-learn or a callable (estimator, X, y), which takes
-        sample_weight if fit does; None is "neg_mean_squared_error".
+        sample_weight if fit does (with metadata routing: if it is requested); None is
+        "neg_mean_squared_error".
     average : bool, default=False
         Whether the network is the weighted mean of the candidates refitted to all rows, with
         weights exp(-20 (loss / smallest loss - 1)) of their cross-validated losses, those below
@@ -169,8 +170,8 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
         a splitter of scikit-learn or an iterable of (train, test) indices.
     scoring : str, callable or None, default=None
         Score to maximise, a scorer of scikit-learn or a callable (estimator, X, y), which takes
-        sample_weight if fit does; None is minus the mean cross-entropy
-        ("neg_log_loss", but for labels that a training fold lacks), with
+        sample_weight if fit does (with metadata routing: if it is requested); None is minus the
+        mean cross-entropy ("neg_log_loss", but for labels that a training fold lacks), with
         ``loss="squared_error"`` minus the mean squared distance of probabilities to labels.
     average : bool, default=False
         Whether the network is the weighted mean of the candidates refitted to all rows, with
@@ -225,7 +226,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
     shares_ : ndarray of shape (n_candidates,)
         Shares of the candidates in the network: 1 for the best, unless ``average=True``.
     classes_ : ndarray of shape (n_classes,)
-        Class labels, sorted.
+        Class labels, sorted. Those whose samples all have weight 0 get probability 0.
     coefs_, intercepts_, gamma_, alpha_, hidden_directions_, gates_, n_neurons_
         The network, as in `ConvexBNClassifier`: the best candidate fitted to all rows, or the
         average.

@@ -22,6 +22,8 @@ from .task import Fit, Task
 ESTIMATORS = {"squared_error": ConvexBNRegressor, "log_loss": ConvexBNClassifier}
 # Starts, steps and last step of the oracle behind beta_max: the path starts at it.
 ORACLE = 300, 200, 1e-6
+# What that may be below beta_max, relative to it.
+ROUNDING = 1e-6
 # Fitted attributes (less their underscore) of which a path has arrays.
 ATTRIBUTES = (
     "beta",
@@ -233,10 +235,11 @@ def _points(
     """Fits at descending betas, until they no longer change."""
     if isinstance(betas, Integral):
         beta_max = task.units.beta * (task.beta_max(*ORACLE) or 1.0)
-        grid = beta_max * np.geomspace(1.0, eps, int(betas))
+        grid = (1 + ROUNDING) * beta_max * np.geomspace(1.0, eps, int(betas))
     else:
         grid = descending(betas)
-    last, stops = np.inf, isinstance(betas, Integral) if early_stopping == "auto" else early_stopping
+    last = np.inf
+    stops = isinstance(betas, Integral) if early_stopping == "auto" else early_stopping
     constant = not task.basis.rank and model.fit_intercept  # features, whatever neurons do
     for fit in model._solve_path(task, grid):
         yield fit

@@ -68,9 +68,7 @@ def test_scalar_with_intercept_minimises_over_the_shift(beta):
 def test_beta_zero_is_the_limit_of_small_beta(y, weighted):
     X, _, w = data(6, 8, seed=3)
     y, w = np.array(y, dtype=float), w if weighted else np.ones(6)
-    limit, zero = (
-        ConvexBNRegressor(beta=beta).fit(X, y, sample_weight=w) for beta in (1e-9, 0.0)
-    )
+    limit, zero = (ConvexBNRegressor(beta=beta).fit(X, y, sample_weight=w) for beta in (1e-9, 0.0))
     np.testing.assert_allclose(zero.predict(X), y, atol=1e-12)
     new = 2 * RNG.standard_normal((50, 8))
     np.testing.assert_allclose(zero.predict(new), limit.predict(new), atol=1e-6)

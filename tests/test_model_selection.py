@@ -257,6 +257,31 @@ def test_splitters_and_scorers_see_what_those_of_grid_search_do(data, frame, n_j
         ConvexBNRegressorCV(**SMALL, scoring="r2").fit(X, y)
 
 
+@pytest.mark.parametrize("score", [{"R2": 1.0}, None, "0.5", np.ones(2)])
+def test_scores_that_are_no_numbers_are_refused(data, score):
+    model = ConvexBNRegressorCV(scoring=lambda model, X, y: score, **SMALL)
+    with pytest.raises(ValueError, match=r"scoring must return a number, got .*; return one float"):
+        model.fit(*data[:2])
+
+
+@pytest.mark.parametrize("kind", [np.atleast_1d, np.float32, torch.tensor])
+def test_scores_may_be_arrays_of_one_number(data, kind):
+    model = ConvexBNRegressorCV(scoring=lambda model, X, y: kind(-model.beta), **SMALL)
+    model.fit(*data[:2])
+    assert model.best_score_ == pytest.approx(-model.best_params_["beta"])
+
+
+@pytest.mark.parametrize("kind", [tuple, list, np.array, lambda rows: rows])
+def test_folds_may_be_any_sequences(data, kind):
+    X, y, _, _ = data
+    n = len(y)
+    folds = [(range(n // 2), range(n // 2, n)), (range(n // 2, n), range(n // 2))]
+    given = [tuple(map(kind, fold)) for fold in folds]
+    model = ConvexBNRegressorCV(**{**SMALL, "cv": given}).fit(X, y)
+    plain = ConvexBNRegressorCV(**{**SMALL, "cv": [tuple(map(list, f)) for f in folds]}).fit(X, y)
+    assert model.best_score_ == plain.best_score_
+
+
 @pytest.mark.parametrize(
     "scoring", ["neg_max_error", make_scorer(max_error), lambda model, X, y: 0.0]
 )
@@ -305,6 +330,11 @@ def test_labels_that_a_fold_lacks():
             model.fit(X, y)
     assert model.classes_.tolist() == [0, 1, 2, 7]
     assert np.isfinite(model.best_score_)
+    with warnings.catch_warnings():  # nor does that class count in scores
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "The least populated class")
+        model.fit(X, y, sample_weight=(y != 7) * 1.0)
+    assert model.classes_.tolist() == [0, 1, 2, 7]
     folds = [(np.flatnonzero(y == 0), np.flatnonzero(y == 1))]
     with pytest.raises(ValueError, match="Training fold 1 of 1 has one class"):
         ConvexBNClassifierCV(cv=folds).fit(X, y)

@@ -66,6 +66,23 @@ def test_betas_are_exactly_those_given(diabetes):
     np.testing.assert_array_equal(path.beta, betas)
 
 
+def test_given_betas_are_never_left_out(diabetes):
+    X, y = diabetes
+    betas = [3e2, 1e2, 1e-3, 1e-4, 1e-5]
+    params = {"betas": betas, "ranks": (1,), "arrangements": "sampled", "n_arrangements": 5}
+    assert convex_bn_path(X, y, random_state=0, **params).beta.tolist() == betas
+    fewer = convex_bn_path(X, y, early_stopping=True, random_state=0, **params)
+    assert 2 < len(fewer.beta) < 5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_path_begins_without_neurons(seed):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((120, 3))
+    y = np.abs(X[:, 0]) + 0.5 * X[:, 1] + 0.1 * rng.standard_normal(120)
+    assert convex_bn_path(X, y, betas=2, eps=0.5, random_state=seed).n_neurons[0] == 0
+
+
 def test_neurons_appear_just_below_beta_max(diabetes):
     X, y = diabetes
     top = convex_bn_path(X, y, betas=1, random_state=0).beta[0]
