@@ -58,6 +58,24 @@ def test_search_finds_the_exact_maximum_beside_a_long_column(length, q):
     assert multi_start(Q, V, rng.standard_normal((q, 60))) > 0.98 * exact
 
 
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_rough_climbs_come_in_few_numbers(n_outputs):
+    """Products of every new shape are compiled."""
+    rng = np.random.default_rng(2)
+    Q = torch.as_tensor(basis(rng, 100, 8))
+    V = torch.as_tensor(rng.standard_normal((100, n_outputs)))
+    nothing = Maxima(Q.new_zeros(8, 0), Q.new_zeros(0, n_outputs), Q.new_zeros(0))
+    search = Search(Q, 0, rough=True)
+    active = pool = search.round(V, 0.0, nothing, nothing, 10)
+    widths = set()
+    for k in range(0, 40, 7):
+        H, G, size = search._starts(V, active[:k], pool, 90)
+        assert H.shape[1] == len(G) == len(size)
+        assert len(G) >= 90 + len(pool) + k
+        widths.add(len(G))
+    assert all(width % 128 == 0 for width in widths)
+
+
 def test_some_random_starts_have_a_row_on_their_kink():
     Q = basis(np.random.default_rng(0), 50, 6)
     Q[:, -1] *= 100.0
