@@ -29,7 +29,7 @@ MAX_NEARBY = 200
 # smallest first step of these, which find maxima that others step over where rows lie close.
 N_RANDOM, ON_KINKS, SMALL_STEP = 300, 0.25, 0.03
 # Rough climbs are filled up with random starts to a multiple of this: a product in bfloat16 of a
-# shape that was not there before is compiled first, for as long as five steps take.
+# shape that was not there before is compiled first, for as long as several steps take.
 WHOLE = 128
 # Maxima above this fraction of beta start the next round; this many at most.
 NEAR, MAX_POOL = 0.97, 200
