@@ -3,8 +3,6 @@
 import subprocess
 import sys
 
-import numpy as np
-
 CODE = """
 import time, sys
 import sklearn.base
@@ -25,7 +23,7 @@ def test_import_is_fast_and_loads_neither_torch_nor_cvxpy():
             [sys.executable, "-c", CODE], capture_output=True, text=True, check=True
         )
         times.append(float(result.stdout))
-    assert np.median(times) < 0.3, times
+    assert min(times) < 0.3, times  # other processes only add to it
 
 
 def test_closed_form_imports_neither():
