@@ -418,6 +418,7 @@ def test_a_class_of_next_to_no_weight_is_none():
     X = RNG.standard_normal((30, 2))
     y, w = np.arange(30) % 3, np.where(np.arange(30) % 3 == 2, 1e-40, 1.0)
     model = ConvexBNClassifier(random_state=0).fit(X, y, w)
+    assert model.classes_.tolist() == [0, 1, 2]
     assert not model.predict_proba(X)[:, 2].any()
     kept = w > 1e-30
     without = ConvexBNClassifier(random_state=0).fit(X[kept], y[kept])

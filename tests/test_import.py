@@ -3,12 +3,14 @@
 import subprocess
 import sys
 
+import numpy as np
+
 CODE = """
 import time, sys
 import sklearn.base
-start = time.perf_counter()
+start = time.process_time()
 import skconvexbn
-print(time.perf_counter() - start)
+print(time.process_time() - start)
 assert not {"torch", "cvxpy", "clarabel"} & set(sys.modules), "a solver was imported"
 assert not {"matplotlib", "tqdm"} & set(sys.modules), "what only pictures need was imported"
 exports = {"onnx", "skl2onnx", "onnxruntime", "sklearn.neural_network"}
@@ -23,7 +25,7 @@ def test_import_is_fast_and_loads_neither_torch_nor_cvxpy():
             [sys.executable, "-c", CODE], capture_output=True, text=True, check=True
         )
         times.append(float(result.stdout))
-    assert min(times) < 0.3, times  # other processes only add to it
+    assert np.median(times) < 0.3, times
 
 
 def test_closed_form_imports_neither():
