@@ -233,13 +233,14 @@ def _points(
     model: ConvexBNBase, task: Task, betas: Any, eps: float, early_stopping: bool | str
 ) -> Iterator[Fit]:
     """Fits at descending betas, until they no longer change."""
-    if isinstance(betas, Integral):
+    automatic = isinstance(betas, Integral)
+    if automatic:
         beta_max = task.units.beta * (task.beta_max(*ORACLE) or 1.0)
         grid = (1 + ROUNDING) * beta_max * np.geomspace(1.0, eps, int(betas))
     else:
         grid = descending(betas)
     last = np.inf
-    stops = isinstance(betas, Integral) if early_stopping == "auto" else early_stopping
+    stops = automatic if early_stopping == "auto" else early_stopping
     constant = not task.basis.rank and model.fit_intercept  # features, whatever neurons do
     for fit in model._solve_path(task, grid):
         yield fit

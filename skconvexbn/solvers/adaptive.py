@@ -64,7 +64,7 @@ RESOLUTION = 1e-8
 # Time of the last such search on top of max_time, as a share of it.
 LAST_SHARE = 0.1
 # Without certificates: the last round's decrease of the objective, relative to tol, and random
-# starts of a search for each sign.
+# starts of a search for each sign, before `search` fills them up.
 SETTLED, FEW = 0.1, 80
 # Accuracy of the masses, relative to beta: with certificates, which rest on it; without, and before
 # a descent. Their Newton's method ends when a step gains less than this fraction of the gap
