@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from .data import weighted_mean
 from .losses import SquaredError
 from .problem import Problem
 
@@ -35,7 +36,7 @@ def noise_share(problem: Problem) -> float:
 def total_variation(problem: Problem) -> float:
     """Weighted sum of the squared distances of the targets to their mean; 0 if it is rounding."""
     Y, w = problem.Y, problem.w
-    variation = w @ np.square(Y - (w / w.sum()) @ Y).sum(axis=1) + _within(problem)
+    variation = w @ np.square(Y - weighted_mean(Y, w)).sum(axis=1) + _within(problem)
     return float(variation) if variation > ROUNDING * (w @ np.square(Y).sum(axis=1)) else 0.0
 
 
@@ -63,7 +64,7 @@ def _linear_residual(Q: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
 def _neighbours_residual(Q: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
     """Variance about the means of the nearest neighbours, less theirs, times the sum of weights."""
     k, n_rows = min(N_NEIGHBOURS, len(Q) - 1), min(len(Q), MAX_ROWS)
-    Q = Q - (w / w.sum()) @ Q  # a large constant column would swamp distances
+    Q = Q - weighted_mean(Q, w)  # a large constant column would swamp distances
     # Some rows of every distance from the centre: affine maps of X do not change which.
     by_distance = np.argsort(np.einsum("ij,ij->i", Q, Q), kind="stable")
     rows = by_distance[np.linspace(0, len(Q) - 1, n_rows).round().astype(int)]

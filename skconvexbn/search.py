@@ -25,11 +25,12 @@ N_SIGNED, MAX_SIGNED = 14, 34
 NEARBY = ((0.15, 0.3), (0.15, 0.1), (0.05, 0.1), (0.05, 0.03))
 # So many neurons at most, times the signs, drawn anew for each size, have starts near them.
 MAX_NEARBY = 200
-# Random starts a round, for each sign; the share of them that have a row on their kink, and the
-# smallest first step of these, which find maxima that others step over where rows lie close.
-N_RANDOM, ON_KINKS, SMALL_STEP = 300, 0.25, 0.03
-# Rough climbs are filled up with random starts to a multiple of this: a product in bfloat16 of a
-# shape that was not there before is compiled first, for as long as several steps take.
+# Random starts a round, for each sign, before others fill them up; the share of them that have a
+# row on their kink, and the smallest first step of these, which find maxima that others step over
+# where rows lie close.
+N_RANDOM, ON_KINKS, SMALL_STEP = 260, 0.25, 0.03
+# Climbs are filled up with random starts to a multiple of this: a product in bfloat16 of a shape
+# that was not there before is compiled first, for as long as several steps take.
 WHOLE = 128
 # Maxima above this fraction of beta start the next round; this many at most.
 NEAR, MAX_POOL = 0.97, 200
@@ -171,8 +172,7 @@ class Search:
             alike = (G[i] * G[j]).sum(axis=1) > 0
             i, j, u = i[alike], j[alike], self._rng.uniform(size=np.count_nonzero(alike))
             parts.append((H[:, i] * u + H[:, j] * (1 - u), G[i], 0.3))
-        if self._rough:
-            parts.append(self.random(-sum(len(g) for _, g, _ in parts) % WHOLE, V.shape[1]))
+        parts.append(self.random(-sum(len(g) for _, g, _ in parts) % WHOLE, V.shape[1]))
         H, G, sizes = zip(*parts, strict=True)
         steps = [np.broadcast_to(size, len(g)) for size, g in zip(sizes, G, strict=True)]
         return np.hstack(H), np.concatenate(G), np.concatenate(steps)

@@ -59,13 +59,13 @@ def test_search_finds_the_exact_maximum_beside_a_long_column(length, q):
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3])
-def test_rough_climbs_come_in_few_numbers(n_outputs):
+def test_climbs_come_in_few_numbers(n_outputs):
     """Products of every new shape are compiled."""
     rng = np.random.default_rng(2)
     Q = torch.as_tensor(basis(rng, 100, 8))
     V = torch.as_tensor(rng.standard_normal((100, n_outputs)))
     nothing = Maxima(Q.new_zeros(8, 0), Q.new_zeros(0, n_outputs), Q.new_zeros(0))
-    search = Search(Q, 0, rough=True)
+    search = Search(Q, 0)
     active = pool = search.round(V, 0.0, nothing, nothing, 10)
     widths = set()
     for k in range(0, 40, 7):

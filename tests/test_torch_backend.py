@@ -525,11 +525,12 @@ def test_warm_start_is_never_worse(monkeypatch):
     assert model.n_neurons_ == n_neurons
 
 
-def test_automatic_casts_of_the_caller_do_not_reach_the_solver():
+@pytest.mark.parametrize("setting", [torch.autocast("cpu"), torch.device("meta")])
+def test_settings_of_the_caller_do_not_reach_the_solver(setting):
     X, y = make_friedman1(100, 5, random_state=0)
     model = ConvexBNRegressor(beta=1.0, backend="torch", random_state=0)
     outside = model.fit(X, y).predict(X)
-    with torch.autocast("cpu"):
+    with setting:
         np.testing.assert_array_equal(model.fit(X, y).predict(X), outside)
 
 

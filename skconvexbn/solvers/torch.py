@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import torch
 
@@ -54,6 +54,7 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
     for shrink in SHRINK:
         with (
             suppress(torch.OutOfMemoryError),
+            _cpu_by_default(),
             torch.autocast("cpu", enabled=False),
             torch.autocast(device.type, enabled=False),
             one_thread() if small else one_blas_thread(),
@@ -66,6 +67,12 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
         f"Device {device} has too little memory for {problem.Q.shape[0]} rows in "
         f"{problem.Q.shape[1]} dimensions; use device='cpu' or a smaller rank."
     )
+
+
+def _cpu_by_default() -> AbstractContextManager:
+    """New tensors on the CPU whatever the user's default, in this thread."""
+    elsewhere = torch.get_default_device().type != "cpu"
+    return torch.device("cpu") if elsewhere else nullcontext()
 
 
 def _solve(
