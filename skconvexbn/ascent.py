@@ -3,8 +3,8 @@
 Steps are those of a heavy ball (Polyak 1964): gradients on the two sides of a kink take turns, and
 what they have in common leads along it, so that maxima, which lie on kinks, take fewer steps. Two
 matrix products a step, in bfloat16 where the processor multiplies it up to four times as fast as
-float32; the last steps are in float32, unless they may be rough. Masks are made in place as
-numbers: a broadcast torch.where on the CPU costs ten products.
+float32; the last steps are in float32, unless they may be rough, and all where maxima are narrow.
+Masks are made in place as numbers: a broadcast torch.where on the CPU costs ten products.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def ascend(
     kept: float,
     metric: Tensor | None = None,
     rough: bool = False,
+    last_step: float = LAST_STEP,
 ) -> Tensor:
     """Directions (q, N) that climb from the columns of H, so many at once.
 
@@ -82,10 +83,13 @@ def ascend(
         Squares of the units in which the entries of h move, if they are not all 1.
     rough : bool
         Whether the last steps are as precise as the others, and the last points what counts.
+    last_step : float
+        Below LAST_STEP where maxima are narrower: all steps are in float32 then.
     """
     fine = Slope(Q, V, Q.dtype, metric)
-    coarse = Slope(Q, V, torch.bfloat16, metric) if fast_bfloat16(Q.device) else fine
-    H, etas, alone = normalise(H), _step_sizes(eta, steps), round(ALONE * steps)
+    fast = fast_bfloat16(Q.device) and last_step >= LAST_STEP
+    coarse = Slope(Q, V, torch.bfloat16, metric) if fast else fine
+    H, etas, alone = normalise(H), _step_sizes(eta, steps, last_step), round(ALONE * steps)
     D, values = torch.zeros_like(H), torch.empty_like(eta)
     for some in torch.arange(len(eta), device=eta.device).split(block):
         H[:, some], D[:, some], values[some] = _climb(
@@ -98,13 +102,13 @@ def ascend(
     return H
 
 
-def _step_sizes(eta: Tensor, steps: int) -> Tensor:
+def _step_sizes(eta: Tensor, steps: int, last_step: float) -> Tensor:
     """Geometric from eta to the last step, shape (steps, N).
 
     Where they stay long for longer climbs end higher on average, and step over narrow maxima.
     """
     share = torch.arange(steps).to(eta)[:, None] / max(steps - 1, 1)
-    return eta * (LAST_STEP / eta) ** share
+    return eta * (last_step / eta) ** share
 
 
 def _climb(

@@ -25,8 +25,9 @@ N_CHAINS = 300
 SHARE_NEAR = 0.5
 # Share of the chains, the last, that begin anew every generation.
 FRESH = 0.2
-# Rows that a hop puts on their kinks at most; its noise besides; bounds of the first step after it.
-MAX_KINKS, NOISE, STEPS = 3, (0.03, 0.3), (0.03, 0.5)
+# Rows that a hop puts on their kinks at most, and where maxima are narrow; its noise besides, less
+# at least where they are; bounds of the first step after it.
+MAX_KINKS, MORE_KINKS, NOISE, STEPS = 3, 6, (0.03, 0.3), (0.03, 0.5)
 # Temperature of the Metropolis rule (the mean decrease that a chain accepts), relative to beta.
 TEMPERATURE = 0.15
 # Share of the climbs, the highest on their way, that are finished: all where they are wanted as
@@ -65,6 +66,8 @@ class BasinHopping:
         Largest value known so far.
     n_generations : int
         Climbs of every chain so far.
+    width : float
+        How wide maxima are, see `Search.width`.
     """
 
     def __init__(
@@ -82,9 +85,12 @@ class BasinHopping:
         likely = (V.norm(dim=1) * search.Q.norm(dim=1)).cpu().numpy() + 1e-300
         self._likely = likely / likely.sum()
         self._kept = KEPT if polishing else 1.0
+        self.width = search.width(V, beta)
         self.chains = self._begin(search.fewer(n_chains * self._signs), earlier)
         self._new = [self.chains]
-        self.largest = self.chains.largest
+        if self.width < 1:
+            self._new.append(search.on_circles(V))
+        self.largest = max(found.largest for found in self._new)
         self._seen = self._polished = around[:0]
         self.n_generations = 1
         if polishing:
@@ -106,11 +112,13 @@ class BasinHopping:
         n_fresh = int(FRESH * len(now))
         n = len(now) - n_fresh
         H = now.H[:, :n].cpu().numpy()
-        hops, more = H.copy(), search.turns(MAX_KINKS, n)
-        for k in range(MAX_KINKS):
+        n_kinks = MAX_KINKS if self.width == 1 else max(1, min(MORE_KINKS, len(H) - 1))
+        noise = search.log_uniform(NOISE[0] * self.width, NOISE[1], n)
+        hops, more = H.copy(), search.turns(n_kinks, n)
+        for k in range(n_kinks):
             on = np.flatnonzero(more >= k)
             hops[:, on] = search.on_kinks(hops[:, on], search.draw(self._likely, len(on)))
-        hops += search.log_uniform(*NOISE, n) * search.noise(H.shape)
+        hops += noise * search.noise(H.shape)
         moved = search.length(hops - H) / 2
         starts, G, size = self._starts(n_fresh)
         new = search.climb(
@@ -119,6 +127,7 @@ class BasinHopping:
             np.concatenate([now.G[:n].cpu().numpy(), G]),
             np.concatenate([np.clip(moved, *STEPS), size]),
             self._kept,
+            self.width,
         )
         self._new.append(new)
         self.largest = max(self.largest, new.largest)
@@ -148,12 +157,12 @@ class BasinHopping:
 
     def _begin(self, n: int, earlier: BasinHopping | None) -> Maxima:
         search = self._search
-        begun = search.climb(self._V, *self._starts(n), self._kept)
+        begun = search.climb(self._V, *self._starts(n), self._kept, self.width)
         if earlier is None:
             return begun
         there = search.values(self._V, earlier.chains)
         H, G = there.H.cpu().numpy(), there.G.cpu().numpy()
-        for chains in there, search.climb(self._V, H, G, np.full(n, 0.03)):
+        for chains in there, search.climb(self._V, H, G, np.full(n, 0.03), width=self.width):
             begun = _choose(chains.values > begun.values, chains, begun)
         return begun
 

@@ -6,13 +6,15 @@ maximum: certificates that rest on it say so.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .ascent import ascend, normalise
+from .ascent import LAST_STEP, ascend, normalise
+from .circles import circle_maxima
 from .oracle import climb_cones, units
 
 # Entries of a block of activations, (n, starts), or of the two that climbs with several outputs
@@ -29,6 +31,9 @@ MAX_NEARBY = 200
 # row on their kink, and the smallest first step of these, which find maxima that others step over
 # where rows lie close.
 N_RANDOM, ON_KINKS, SMALL_STEP = 260, 0.25, 0.03
+# Maxima on the kink of a row i near beta fall by a third within about beta / (||v_i|| ||Q_i||):
+# where that is below this for any, steps are shorter in proportion, down to what float32 resolves.
+NARROW, SHORTEST_STEP = 0.2, 1e-6
 # Climbs are filled up with random starts to a multiple of this: a product in bfloat16 of a shape
 # that was not there before is compiled first, for as long as several steps take.
 WHOLE = 128
@@ -121,6 +126,7 @@ class Search:
         self._Q32 = Q.to(torch.float32).to(self.device)
         self._rng = np.random.default_rng(seed)
         self._units = units(Q.cpu().numpy())
+        self._row_norms = (Q * Q.new_tensor(self._units.T)).norm(dim=1)
         plain = self._units.min() == 1
         self._metric = None if plain else torch.as_tensor(self._units**2).to(self._Q32)
         self.n_polished = min(N_POLISHED, max(2, POLISHING // (Q.numel() * Q.shape[1])))
@@ -142,12 +148,13 @@ class Search:
         With many rows any of these starts climb, and the active neurons count as they are too.
         """
         H, G, size = self._starts(V, active, pool, n_random)
+        width = self.width(V, beta)
         if (n := self.fewer(len(G))) < len(G):
             some = self._rng.permutation(len(G))[:n]
-            found = self.climb(V, H[:, some], G[some], size[some])
+            found = self.climb(V, H[:, some], G[some], size[some], width=width)
             found = join(found, self.values(V, active))
         else:
-            found = self.climb(V, H, G, size)
+            found = self.climb(V, H, G, size, width=width)
         if polish:
             top = self.distinct(found, beta, self.n_polished * n_signs(V))
             found = join(found, self.polish(V, top))
@@ -237,25 +244,51 @@ class Search:
         """
         return min(n, max(FEWEST, n * MAX_ROWS // len(self.Q)))
 
+    def width(self, V: Tensor, beta: float) -> float:
+        """How wide the narrowest maxima near beta are, 1 where usual steps find them."""
+        largest = float((V.norm(dim=1) * self._row_norms).max())
+        return min(beta / max(NARROW * largest, 1e-300), 1.0)
+
     def climb(
-        self, V: Tensor, starts: np.ndarray, G: np.ndarray, size: np.ndarray, kept: float = 1.0
+        self,
+        V: Tensor,
+        starts: np.ndarray,
+        G: np.ndarray,
+        size: np.ndarray,
+        kept: float = 1.0,
+        width: float = 1.0,
     ) -> Maxima:
         """Climb from the columns of starts, first steps given; values and g in float64.
 
         With one output climbs keep their sign G (N, 1); with several g is free. A share of them is
-        kept to the end, the highest on their way.
+        kept to the end, the highest on their way. To maxima of this `width` the last steps are
+        shorter, and so are the first at random, lest the climb leaves what it began at.
         """
         Q, steps, signs = self._Q32, N_STEPS, np.ones(len(G))
         if V.shape[1] == 1:
             steps, signs = min(N_SIGNED + Q.shape[1] // 4, MAX_SIGNED), G[:, 0]
+        last_step = max(LAST_STEP * width, SHORTEST_STEP)
+        if width < 1:
+            steps = math.ceil(steps * math.log(last_step) / math.log(LAST_STEP))
+            shorter = self._rng.random(len(size))
+            size = size ** (1 - shorter) * np.minimum(size, 2 * last_step) ** shorter
         v, H, eta, sign = (
             torch.as_tensor(a).to(Q.dtype).to(Q.device) for a in (V, starts, size, signs)
         )
         block = max(16, self._block_entries // (min(V.shape[1], 2) * len(Q)))
-        ends = ascend(Q, v, H, sign, eta, steps, block, kept, self._metric, self._rough)
+        ends = ascend(Q, v, H, sign, eta, steps, block, kept, self._metric, self._rough, last_step)
         H = normalise(ends.to(self.Q.device).to(self.Q.dtype))
         starts_G = torch.as_tensor(G).to(H)
         return self.values(V, Maxima(H, starts_G, starts_G[:, 0]))
+
+    def on_circles(self, V: Tensor) -> Maxima:
+        """Maxima on great circles, where there are up to three columns (`circles`)."""
+        H = torch.as_tensor(circle_maxima(self.Q.cpu().numpy(), V.cpu().numpy())).to(self.Q)
+        up = H.new_ones(H.shape[1], V.shape[1])
+        found = self.values(V, Maxima(H, up, up[:, 0]))
+        if V.shape[1] > 1:
+            return found
+        return Maxima(H, torch.where(found.values < 0, -1.0, up[:, 0])[:, None], found.values.abs())
 
     def values(self, V: Tensor, maxima: Maxima) -> Maxima:
         """The same directions with their values for V, and g where there are several outputs."""

@@ -367,7 +367,9 @@ def test_directions_move_to_kinks_the_shortest_way_in_their_units(column):
     np.testing.assert_allclose(search.length(moved - H), shortest, rtol=1e-9)
 
 
-def test_hops_put_rows_on_kinks_where_V_is_large(monkeypatch):
+@pytest.mark.parametrize(("beta", "drawn_by_chains"), [(1.0, [1, 2, 3]), (0.01, [1, 2, 3, 4])])
+def test_hops_put_rows_on_kinks_where_V_is_large(beta, drawn_by_chains, monkeypatch):
+    """One to three rows; where beta makes maxima narrow up to the kinks of a vertex, q - 1."""
     rng = np.random.default_rng(3)
     Q, V = (torch.as_tensor(a) for a in (basis(rng, 80, 5), rng.standard_normal((80, 1))))
     V[40:] = 0.0
@@ -378,14 +380,15 @@ def test_hops_put_rows_on_kinks_where_V_is_large(monkeypatch):
         return on_kinks(search, H, index)
 
     nothing = Maxima(V.new_zeros(5, 0), V.new_zeros(0, 1), V.new_zeros(0))
-    hopping = BasinHopping(Search(Q, 0), V, 0.1, nothing)
+    hopping = BasinHopping(Search(Q, 0), V, beta, nothing)
+    assert (hopping.width == 1) == (beta == 1)
     monkeypatch.setattr(Search, "on_kinks", recorded)
     monkeypatch.setattr(
         Search, "random", lambda *_: (np.ones((5, 120)), np.ones((120, 1)), np.ones(120))
     )
     hopping.hop()
-    assert len(drawn) == (1 + 2 + 3) * 160  # one to three rows for 480 chains
-    share = np.bincount(drawn, minlength=80) / 960
+    assert len(drawn) == np.resize(drawn_by_chains, 480).sum()
+    share = np.bincount(drawn, minlength=80) / len(drawn)
     likely = (V[:, 0].abs() * Q.norm(dim=1)).numpy()
     assert not share[40:].any()
     assert np.corrcoef(share[:40], likely[:40])[0, 1] > 0.8

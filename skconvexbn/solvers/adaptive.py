@@ -19,6 +19,7 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from ..ascent import normalise
+from ..circles import MAX_COLUMNS
 from ..hopping import BasinHopping
 from ..oracle import units
 from ..problem import Options, Solution
@@ -57,6 +58,9 @@ FINAL_WIDTHS, FINISHED, FINE = (1e-2, 1e-3, 1e-4), 10, 1e-3
 # until the gap last rose by this fraction of what is allowed.
 SHORTEST, LONGEST, CROWDED, USUAL = 6, 192, 5e-4, 0.1
 PATIENCE, RISE = 2, 0.1
+# Where maxima are narrow, and not on few circles, they are so long at least, and longer by this
+# power of the width.
+NARROW_SHORTEST, LONGER = 24, 0.3
 # They polish all that they may where tol is at most this, and fewer, as its root, where it is more.
 POLISH_ALL = 1e-3
 # Gaps below this count as this large there: float64 does not resolve them.
@@ -269,7 +273,7 @@ class _Run:
         )
         self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
-        length = self._length()
+        length = self._length(hopping.width)
         early = FINAL_WIDTHS[-1 - best.n_iter : -1]
         late = FINAL_WIDTHS if self.options.tol <= FINE else FINAL_WIDTHS[-1:]
         for generations, widths in ((SHORTEST, early), (length, late)):
@@ -279,12 +283,15 @@ class _Run:
                 x = self._finish(x, widths)
         return x
 
-    def _length(self) -> float:
+    def _length(self, width: float) -> float:
         """Generations that a thorough search at the gap of now takes, within its bounds."""
         best, problem = self.best, self.problem
         allowed = max(self.options.tol, best.gap, RESOLUTION)
         share = problem.penalty(best.H, best.G) / max(problem.zero_loss, 1e-300)
-        return len(best.G) * (CROWDED * max(1.0, share / USUAL) / allowed) ** 0.75
+        length = len(best.G) * (CROWDED * max(1.0, share / USUAL) / allowed) ** 0.75
+        if width == 1 or problem.Q.shape[1] <= MAX_COLUMNS:
+            return length
+        return max(length, NARROW_SHORTEST) / width**LONGER
 
     def _hop(self, hopping: BasinHopping, length: float) -> None:
         """Hop so many generations while the gap is closed, more where it rose late.

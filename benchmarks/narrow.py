@@ -1,0 +1,108 @@
+"""Whether gaps hold where beta is small beside single rows' pulls, so that maxima are narrow.
+
+    python benchmarks/narrow.py
+
+Fits at the default tol to noisy targets of 150 rows, of 1 to 6 columns, normal, lognormal or
+Cauchy, at fractions of beta="auto": sin(3 x_1) + noise, and coin flips, three data sets of each.
+Their dual points are checked with up to two columns on all circles of kinks (`circles`), with more
+by searches with other starts, four times as many, for 96 generations, with steps as the solver's
+and a tenth of them. Writes results/narrow.json.
+"""
+
+import itertools
+import warnings
+
+import numpy as np
+import torch
+from report import save
+
+import skconvexbn.base
+from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
+from skconvexbn.ascent import normalise
+from skconvexbn.circles import MAX_COLUMNS, circle_maxima
+from skconvexbn.hopping import N_CHAINS, BasinHopping
+from skconvexbn.search import Maxima, Search
+
+COLUMNS, FRACTIONS = (1, 2, 4, 6), (1.0, 0.1, 0.01)
+TAILS = {
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "lognormal": lambda rng, shape: np.exp(2 * rng.standard_normal(shape)),
+    "Cauchy": lambda rng, shape: rng.standard_cauchy(shape),
+}
+ROWS, LIMIT = 150, 20.0
+MORE, GENERATIONS, FINER = 4, 96, (1.0, 0.1)
+
+
+class Kept:
+    """The solver of a backend, with the last problem and solution."""
+
+    get_solver = staticmethod(skconvexbn.base.get_solver)
+
+    def __init__(self, backend):
+        self.solver = self.get_solver(backend)
+
+    def __call__(self, problem, *args):
+        Kept.last = problem, self.solver(problem, *args)
+        return Kept.last[1]
+
+
+def largest(problem, solution):
+    """The largest ||V^T relu(Q h)|| that an independent search finds."""
+    if problem.Q.shape[1] <= MAX_COLUMNS:
+        H = circle_maxima(problem.Q, solution.V)
+        return np.linalg.norm(solution.V.T @ np.maximum(problem.Q @ H, 0.0), axis=0).max()
+    H, G, Q, V = (torch.as_tensor(a) for a in (solution.H, solution.G, problem.Q, solution.V))
+    neurons = Maxima(normalise(H), normalise(G, dim=1), G[:, 0])
+    found = []
+    for finer in FINER:
+        hopping = BasinHopping(Search(Q, 12345), V, finer * problem.beta, neurons, MORE * N_CHAINS)
+        while hopping.n_generations < GENERATIONS:
+            hopping.hop()
+        found.append(hopping.largest)
+    return max(found)
+
+
+def fit(estimator, X, y, fraction):
+    """Gap as reported and as checked, in units of tol, and whether the fit converged."""
+    options = {"arrangements": "adaptive", "random_state": 0}
+    beta = fraction * estimator(max_iter=1, **options).fit(X, y).beta_
+    model = estimator(beta=beta, max_time=LIMIT, **options).fit(X, y)
+    problem, solution = Kept.last
+    dual = problem.dual(solution.V, max(largest(problem, solution), solution.dual_norm))
+    checked = problem.primal(solution.H, solution.G, solution.b) - dual
+    unit = model.tol * problem.zero_loss
+    return model.dual_gap_ / model.zero_loss_ / model.tol, checked / unit, model.converged_
+
+
+def main():
+    skconvexbn.base.get_solver = Kept
+    warnings.simplefilter("ignore")
+    rows = []
+    for columns, tails, fraction in itertools.product(COLUMNS, TAILS, FRACTIONS):
+        fits = []
+        for seed, classes in itertools.product(range(3), (False, True)):
+            rng = np.random.default_rng(seed)
+            X = TAILS[tails](rng, (ROWS, columns))
+            noise = rng.standard_normal(ROWS)
+            y = (noise > 0).astype(int) if classes else np.sin(3 * X[:, 0]) + noise
+            estimator = ConvexBNClassifier if classes else ConvexBNRegressor
+            fits.append(fit(estimator, X, y, fraction))
+        gap, checked, converged = np.array(fits).T
+        refuted = np.where(converged, checked - gap, 0.0)
+        rows.append(
+            {
+                "columns": columns,
+                "tails": tails,
+                "beta / auto": fraction,
+                "fits": len(fits),
+                "converged": int(converged.sum()),
+                "refuted by over 0.2 tol": int((refuted > 0.2).sum()),
+                "largest refutation [tol]": refuted.max(),
+            }
+        )
+        print(rows[-1], flush=True)
+    save("narrow", rows)
+
+
+if __name__ == "__main__":
+    main()

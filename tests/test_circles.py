@@ -1,0 +1,108 @@
+"""Maxima on great circles against enumeration and random directions, and what rests on them."""
+
+import numpy as np
+import pytest
+from reference import basis
+
+from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
+from skconvexbn.arrangements import enumerate_all
+from skconvexbn.circles import circle_maxima
+from skconvexbn.oracle import in_arrangements
+
+
+def values(Q, V, H):
+    return np.linalg.norm(V.T @ np.maximum(Q @ H, 0.0), axis=0)
+
+
+@pytest.mark.parametrize(("q", "length"), [(2, 1e-3), (2, 1.0), (2, 1e3), (3, 1e-3), (3, 1.0)])
+@pytest.mark.parametrize("seed", range(4))
+def test_largest_on_circles_is_the_maximum_or_next_to_it(q, seed, length):
+    """With three columns it may be inside a cone, whose sides it is close to."""
+    rng = np.random.default_rng(seed)
+    Q, V = basis(rng, 40, q), rng.standard_normal((40, 1))
+    Q[:, -1] *= length
+    exact = in_arrangements(Q, V, enumerate_all(Q), limit=0.0).dual_norm
+    H = circle_maxima(Q, V)
+    np.testing.assert_allclose(np.linalg.norm(H, axis=0), 1.0, rtol=1e-12)
+    largest = values(Q, V, H).max()
+    assert exact * (1 - (1e-10 if q == 2 else 1e-2)) <= largest <= exact * (1 + 1e-10)
+
+
+@pytest.mark.parametrize("q", [2, 3])
+def test_no_direction_is_above_them_with_several_outputs(q):
+    rng = np.random.default_rng(q)
+    Q, V = rng.standard_normal((30, q)), rng.standard_normal((30, 3))
+    Q[3], Q[4] = 0.0, 2 * Q[5]  # no kink, and a common one
+    largest = values(Q, V, circle_maxima(Q, V)).max()
+    if q == 2:
+        t = np.linspace(0, 2 * np.pi, 200_001)
+        H = np.stack([np.cos(t), np.sin(t)])
+    else:
+        H = rng.standard_normal((3, 200_000))
+        H /= np.linalg.norm(H, axis=0)
+    assert 0.999 * largest < values(Q, V, H).max() <= largest * (1 + (1e-9 if q == 2 else 1e-3))
+
+
+def test_more_columns_have_too_many_circles():
+    rng = np.random.default_rng(0)
+    assert circle_maxima(rng.standard_normal((9, 4)), np.ones((9, 1))).shape == (4, 0)
+
+
+def test_of_many_rows_those_of_the_largest_kinks_have_circles(monkeypatch):
+    rng = np.random.default_rng(0)
+    Q, V = rng.standard_normal((50, 3)), rng.standard_normal((50, 2))
+    monkeypatch.setattr("skconvexbn.circles.AT_MOST", 7 * V.size)
+    H = circle_maxima(Q, V)
+    assert H.shape == (3, 7)
+    size = np.linalg.norm(V, axis=1) * np.linalg.norm(Q, axis=1)
+    rows = np.argsort(-size)[:7]
+    assert np.abs((Q[rows] * H.T).sum(axis=1)).max() < 1e-12
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_narrow_maxima_of_one_feature_refute_no_bound(seed):
+    """Coin flips at a small beta: maxima are a hundredth wide, and 3.8 times what others reach."""
+    rng = np.random.default_rng(9)
+    n = int(rng.integers(12, 40))
+    X, y = rng.standard_normal((n, 1)), rng.integers(0, 2, n)
+    y[:2] = 0, 1
+    exact = ConvexBNClassifier(beta=1.4e-4, tol=1e-4).fit(X, y)
+    assert exact.certificate_ == "exact"
+    model = ConvexBNClassifier(
+        beta=1.4e-4, tol=1e-4, arrangements="adaptive", random_state=seed
+    ).fit(X, y)
+    assert model.converged_
+    assert model.dual_objective_ <= exact.objective_ + 1e-6 * exact.zero_loss_
+    assert model.objective_ <= exact.objective_ + 2e-4 * exact.zero_loss_
+
+
+@pytest.mark.parametrize("make", ["lognormal", "normal"])
+@pytest.mark.parametrize("estimator", [ConvexBNClassifier, ConvexBNRegressor])
+def test_narrow_maxima_of_two_features_refute_no_gap(estimator, make, monkeypatch):
+    """The gap of the dual point that was found, with the largest on all circles of kinks."""
+    solved = []
+    from skconvexbn.solvers import torch as backend
+
+    solve = backend.solve_adaptive
+
+    def keep(model, *args):
+        solved.append((model.problem, solve(model, *args)))
+        return solved[-1][1]
+
+    monkeypatch.setattr(backend, "solve_adaptive", keep)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((70, 2))
+    X = np.exp(2 * X) if make == "lognormal" else X
+    if estimator is ConvexBNClassifier:
+        model, y = estimator(beta=1e-3, random_state=0), rng.integers(0, 2, 70)
+    else:
+        model, y = estimator(beta=0.01, random_state=0), rng.standard_normal(70)
+    model.fit(X, y)
+    assert model.converged_
+    assert model.certificate_ == "search"
+    (problem, solution) = solved[-1]
+    largest = values(problem.Q, solution.V, circle_maxima(problem.Q, solution.V)).max()
+    gap = problem.primal(solution.H, solution.G, solution.b) - problem.dual(
+        solution.V, max(largest, solution.dual_norm)
+    )
+    assert gap <= 1.02 * model.tol * problem.zero_loss
