@@ -42,6 +42,7 @@ class Kept:
         self.solver = self.get_solver(backend)
 
     def __call__(self, problem, *args):
+        """Solve as the backend does."""
         Kept.last = problem, self.solver(problem, *args)
         return Kept.last[1]
 
