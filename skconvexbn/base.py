@@ -166,8 +166,6 @@ class ConvexBNBase(BaseEstimator):
         earlier = self._earlier_activations(training.rows.X)
         task = self._task(training, seed, earlier)
         beta = task.resolve_beta(self.beta)
-        if self.verbose:
-            print(f"[{type(self).__name__}] backend {task.backend}, beta {beta:.6g}")
         fit = self._solve(task, beta, self._start(task, earlier))
         model._set_fit(fit)
         self.__dict__ = model.__dict__
@@ -196,6 +194,11 @@ class ConvexBNBase(BaseEstimator):
         """Solve at beta, in the units of the data, from the neurons of ``start``."""
         units = task.units
         problem = task.problem.with_beta(min(beta / units.beta, MAX_BETA))
+        if self.verbose:
+            print(
+                f"[{type(self).__name__}] backend {task.backend}, beta {beta:.6g}, rank "
+                f"{task.basis.rank}, shrinkage {self.shrinkage:g}"
+            )
         begin = time.perf_counter()
         with progress(int(self.verbose), type(self).__name__, self.tol, units.objective) as report:
             options = Options(
@@ -239,6 +242,7 @@ class ConvexBNBase(BaseEstimator):
             converged=closed and not solution.interrupted and not solution.cut_short,
             interrupted=solution.interrupted,
             cut_short=solution.cut_short,
+            limited=solution.limited,
             n_iter=solution.n_iter,
             backend=task.backend,
             device=solution.device,
@@ -270,7 +274,12 @@ class ConvexBNBase(BaseEstimator):
         fitted = self.warm_start and hasattr(self, "n_neurons_") and self.n_neurons_ > 0
         if self.activation == "gated_relu":  # whose gates stay what they are
             return None
-        return self._network.hidden(X) if fitted and len(self.mean_) == X.shape[1] else None
+        if not fitted or len(self.mean_) != X.shape[1]:
+            return None
+        with np.errstate(over="ignore", invalid="ignore"):
+            hidden = self._network.hidden(X)
+            usable = np.isfinite(np.square(hidden).sum())
+        return hidden if usable else None  # features of another scale altogether
 
     def _start(self, task: Task, earlier: np.ndarray | None) -> Neurons | None:
         """The previous fit's neurons (H, G) as directions of this problem's Q."""
@@ -324,6 +333,8 @@ class ConvexBNBase(BaseEstimator):
             begin, end = "Interrupted: the", "no full search vouches for it: fit again."
         elif fit.cut_short:
             end = "max_time ended the search that would vouch for it: increase max_time."
+        elif not fit.limited:
+            end = "the solver gets no further: increase tol or beta, or take another backend."
         gap = fit.gap / max(fit.zero_loss, 1e-300)
         warnings.warn(
             f"{begin} duality gap is {gap:.2e} of the zero model's loss (tol={self.tol:g}) after "

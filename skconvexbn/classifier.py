@@ -387,7 +387,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         if self.loss == "log_loss":
             if F.ndim == 1:
                 return np.stack([expit(-F), expit(F)], axis=1)
-            return np.exp(log_softmax(F, axis=1))  # in the order of the log-probabilities
+            with np.errstate(under="ignore"):
+                return np.exp(log_softmax(F, axis=1))  # in the order of the log-probabilities
         if F.ndim == 1:
             positive = np.clip((F + 1) / 2, 0.0, 1.0)
             return np.stack([1 - positive, positive], axis=1)

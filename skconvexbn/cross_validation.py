@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from copy import copy, deepcopy
-from itertools import cycle, groupby
 from numbers import Integral, Real
-from operator import itemgetter
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.base import _fit_context, is_classifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, check_random_state
@@ -27,10 +25,11 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params, _num_samples
+from sklearn.utils.validation import _check_method_params, _check_sample_weight, _num_samples
 
 from .base import MAX_BIAS_SCALE, ConvexBNBase
-from .folds import check_folds, takes_weight
+from .candidates import at_ranks, fit_path, or_least, score_paths
+from .folds import as_indices, check_folds, takes_weight
 from .losses import SquaredError
 from .network import Network
 from .path import combinations, descending
@@ -143,8 +142,8 @@ class CrossValidated(ConvexBNBase):
         Warns
         -----
         ConvergenceWarning
-            If the gap of the final network is above tol, or ``max_time`` or Ctrl-C ended the
-            search that would vouch for it.
+            If the gap of the final network is above tol, ``max_time`` or Ctrl-C ended the search
+            that would vouch for it, or ``max_iter`` or ``max_time`` fits of candidates.
         UserWarning
             If test folds have classes that their training folds lack.
         """
@@ -170,17 +169,25 @@ class CrossValidated(ConvexBNBase):
         given = X, y
         X, y, weight = self._validate(X, y, sample_weight)
         training = self._training(X, y, weight)
+        if isinstance(of_classes := getattr(model, "class_weight", None), dict):
+            # of all classes, lest a fold that lacks one of those named be refused
+            weights = {c: of_classes.get(c, 1.0) for c in np.unique(y).tolist()}
+            model.set_params(class_weight=weights)
         betas = self._betas(training)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
         folds = [
-            (np.asarray(train), np.asarray(test))
+            (as_indices(train, len(y)), as_indices(test, len(y)))
             for train, test in splitter.split(*given, **split_params)
         ]
         if not folds:
             raise ValueError(f"cv={self.cv!r} has no folds; give some, or their number.")
-        weighted = score_params.get("sample_weight") is not None
-        check_folds(y, weight, folds, is_classifier(self), weighted)
+        test_weight = score_params.get("sample_weight")
+        weighted = test_weight is not None
+        check_folds(
+            *(y, weight, folds, is_classifier(self)),
+            _check_sample_weight(test_weight, X) if weighted else None,
+        )
         parallel = Parallel(n_jobs=self.n_jobs)
 
         scorer = self._default_scorer() if self.scoring is None else self._given_scorer()
@@ -200,19 +207,24 @@ class CrossValidated(ConvexBNBase):
         scored = given if callable(self.scoring) else (X, y)
         with one_thread():  # here too: folds are whitened here, and jobs may be threads
             results = parallel(
-                delayed(_score_paths)(
+                delayed(score_paths)(
                     *(models, fold_training, seed, betas, scorer),
                     *(_safe_indexing(a, test) for a in scored),
                     _check_method_params(X, score_params, indices=test),
                     f"[{type(self).__name__}] fold {k} of {len(folds)}" if self.verbose else None,
                 )
                 for k, (train, test) in enumerate(folds, 1)
-                for models, fold_training in _at(
+                for models, fold_training in at_ranks(
                     grid, model, X[train], y[train], weight[train], names
                 )
             )
-        results = np.reshape(np.concatenate(results), (len(folds), -1, 3))
+        results = np.reshape(np.concatenate(results), (len(folds), -1, 4))
         self._set_scores(results, grid, betas)
+        self._warn_of_limits(results[:, :, 3])
+        if self.verbose:
+            print(
+                f"[{type(self).__name__}] best score {self.best_score_:.4g} at {self.best_params_}"
+            )
         return self._refit(model, grid, training, seed, betas, parallel)
 
     def _refit(
@@ -236,7 +248,7 @@ class CrossValidated(ConvexBNBase):
         if self.average:
             with one_thread():
                 fits = parallel(
-                    delayed(_fit_path)(models[i], training, seed, betas, shares[i]) for i in used
+                    delayed(fit_path)(models[i], training, seed, betas, shares[i]) for i in used
                 )
             paths = dict(zip(used, fits, strict=True))
             start = deepcopy(paths[i][j].start)  # arrays that ray returns are read-only
@@ -296,7 +308,10 @@ class CrossValidated(ConvexBNBase):
             if isinstance(bias_scale, str):
                 bias_scale = BIAS_SCALE if shrinkage else 1.0
             grid.append({"rank": rank, "shrinkage": shrinkage, "bias_scale": bias_scale})
-            copy(model).set_params(**grid[-1])._validate_params()
+            try:
+                copy(model).set_params(**grid[-1])._validate_params()
+            except ValueError as error:
+                raise ValueError(f"Not every candidate is valid: {error}") from error
         return model, grid
 
     def _betas(self, training: Training) -> np.ndarray:
@@ -311,17 +326,19 @@ class CrossValidated(ConvexBNBase):
     def _set_scores(
         self, results: np.ndarray, grid: list[dict[str, Any]], betas: np.ndarray
     ) -> None:
-        """Set cv_results_ and best_*_ from scores and seconds, shape (folds, candidates, 3)."""
+        """Set cv_results_ and best_*_ from scores and seconds, shape (folds, candidates, 4)."""
         params = [{"beta": float(b), **point} for point in grid for b in betas]
         table: dict[str, Any] = {"params": params}
         for name in params[0]:
-            table[f"param_{name}"] = np.array([p[name] for p in params])
+            kind = object if name == "rank" else None  # 1 is one direction, 1.0 none of its shares
+            table[f"param_{name}"] = np.array([p[name] for p in params], dtype=kind)
         for k, name in enumerate(("test_score", "fit_time", "score_time")):
             table[f"mean_{name}"] = results[:, :, k].mean(axis=0)
-            table[f"std_{name}"] = results[:, :, k].std(axis=0)
+            with np.errstate(invalid="ignore"):  # of infinite scores
+                table[f"std_{name}"] = results[:, :, k].std(axis=0)
         for i, fold in enumerate(results):
             table[f"split{i}_test_score"] = fold[:, 0]
-        mean = np.nan_to_num(table["mean_test_score"], nan=-np.inf)
+        mean = or_least(table["mean_test_score"])
         table["rank_test_score"] = rankdata(-mean, method="min").astype(int)
         if np.all(mean == -np.inf):
             raise ValueError(f"All scores are NaN or -inf: check scoring={self.scoring!r}.")
@@ -329,6 +346,17 @@ class CrossValidated(ConvexBNBase):
         self.best_index_ = int(mean.argmax())
         self.best_score_ = float(mean[self.best_index_])
         self.best_params_ = params[self.best_index_]
+
+    def _warn_of_limits(self, limited: np.ndarray) -> None:
+        """Warn of fits that max_iter or max_time ended: smaller betas lose most by it."""
+        if k := np.count_nonzero(limited):
+            warnings.warn(
+                f"max_iter={self.max_iter} or max_time={self.max_time} ended {k} of "
+                f"{limited.size} fits of the search before they settled; their scores are not "
+                "those of the optimum; increase the limit.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
 
     def _caption(self, gap: str) -> str:
         averaged = np.count_nonzero(self.shares_)
@@ -350,106 +378,8 @@ class CrossValidated(ConvexBNBase):
                 f"average=True needs scores that are minus a loss, got {self.best_score_:g}; use "
                 "scoring=None or one of the 'neg_' scorers."
             )
-        ratio = np.nan_to_num(self.cv_results_["mean_test_score"], nan=-np.inf) / self.best_score_
-        shares = np.exp(-DECAY * (ratio - 1))
+        ratio = or_least(self.cv_results_["mean_test_score"]) / self.best_score_
+        with np.errstate(under="ignore"):
+            shares = np.exp(-DECAY * (ratio - 1))
         shares[shares < MIN_SHARE] = 0.0
         return shares / shares.sum()
-
-
-def _at(
-    grid: list[dict[str, Any]],
-    model: ConvexBNBase,
-    X: np.ndarray,
-    y: np.ndarray,
-    weight: np.ndarray,
-    names: np.ndarray | None,
-) -> Iterator[tuple[list[ConvexBNBase], Training]]:
-    """The models of each rank in the grid, with some rows of features so named whitened once."""
-    model = copy(model)
-    training = model._training(*model._validate(X, y, weight))
-    if names is not None:
-        model.feature_names_in_ = names
-    for _, points in groupby(grid, key=itemgetter("rank")):
-        yield [copy(model).set_params(**params) for params in points], training
-
-
-def _score_paths(
-    models: list[ConvexBNBase],
-    training: Training,
-    seed: int,
-    betas: np.ndarray,
-    scorer: Callable[..., float],
-    X: Any,
-    y: Any,
-    score_params: dict[str, Any],
-    label: str | None,
-) -> np.ndarray:
-    """Score on rows X, y, seconds of the fit and of scoring, of each model at each beta.
-
-    Shape (n_models * n_betas, 3). With a label a line is printed after each model.
-    """
-    results: list[tuple[float, float, float]] = []
-    with one_thread():
-        begin = perf_counter()
-        fits = _candidate_fits(models, training, seed, betas)
-        for (model, fit), beta in zip(fits, cycle(betas.tolist()), strict=False):
-            model = copy(model).set_params(beta=beta)
-            model._set_fit(fit)
-            fitted = perf_counter()
-            score = _number(scorer(model, X, y, **score_params))
-            scored = perf_counter()
-            results.append((score, fitted - begin, scored - fitted))
-            if label and len(results) % len(betas) == 0:
-                _report(label, model, betas, np.array(results[-len(betas) :]))
-            begin = perf_counter()
-    return np.array(results)
-
-
-def _number(score: Any) -> float:
-    """What a scorer returned, if it is a number."""
-    if hasattr(score, "item"):
-        with suppress(ValueError, RuntimeError):  # it has several
-            score = score.item()
-    if not isinstance(score, Real):
-        raise ValueError(f"scoring must return a number, got {score!r}; return one float.")
-    return float(score)
-
-
-def _report(label: str, model: ConvexBNBase, betas: np.ndarray, table: np.ndarray) -> None:
-    best = int(np.nan_to_num(table[:, 0], nan=-np.inf).argmax())
-    print(
-        f"{label}, rank {model.rank}, shrinkage {model.shrinkage:g}: best score "
-        f"{table[best, 0]:.4g} at beta {betas[best]:.4g}, {table[:, 1:].sum():.2f} s"
-    )
-
-
-def _fit_path(
-    model: ConvexBNBase, training: Training, seed: int, betas: np.ndarray, shares: np.ndarray
-) -> dict[int, Fit]:
-    """Fits at the betas with a share, of which there is at least one, by index."""
-    with one_thread():
-        first, last = np.flatnonzero(shares)[[0, -1]]
-        fits = _candidate_fits([model], training, seed, betas[first : last + 1])
-        return {j: fit for j, (_, fit) in enumerate(fits, first) if shares[j]}
-
-
-def _candidate_fits(
-    models: list[ConvexBNBase], training: Training, seed: int, betas: np.ndarray
-) -> Iterator[tuple[ConvexBNBase, Fit]]:
-    """Fits of each model along beta, without certificates, beside the neurons of the model before.
-
-    An interruption ends the search, not one of them.
-    """
-    before: list[Fit] = []
-    for model in models:
-        task, fits = model._task(training, seed), list[Fit]()
-        beside = [
-            fit.start and (task.basis.translate(fit.start[0], fit.basis), fit.start[1])
-            for fit in before
-        ]
-        for fit in model._solve_path(task, betas, certify=False, beside=beside):
-            if fit.interrupted:
-                raise KeyboardInterrupt
-            fits.append(fit)
-            yield model, fit
-        before = fits

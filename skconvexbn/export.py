@@ -49,7 +49,6 @@ def plain(network: Network) -> Network:
 def to_torch(network: Network, folded: bool, dtype: torch.dtype | None) -> torch.nn.Sequential:
     """A network of torch with the outputs (n, C), on the CPU and in evaluation mode."""
     import torch
-    from torch.nn.utils import skip_init  # weights drawn at first would use up random numbers
 
     dtype = torch.float64 if dtype is None else dtype
     if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
@@ -57,7 +56,14 @@ def to_torch(network: Network, folded: bool, dtype: torch.dtype | None) -> torch
             f"dtype must be None or a floating-point type of torch such as torch.float32, got "
             f"{dtype!r}."
         )
-    network = plain(network)
+    with torch.inference_mode(False):  # whose tensors could not learn
+        return _to_torch(plain(network), folded, dtype)
+
+
+def _to_torch(network: Network, folded: bool, dtype: torch.dtype) -> torch.nn.Sequential:
+    import torch
+    from torch.nn.utils import skip_init  # weights drawn at first would use up random numbers
+
     (d, m), C = network.W.shape, len(network.b)
     head = skip_init(torch.nn.Linear, m, C)
     if folded:
@@ -80,7 +86,8 @@ def to_torch(network: Network, folded: bool, dtype: torch.dtype | None) -> torch
         }
     state |= {f"{len(layers) + 1}.weight": network.G.T, f"{len(layers) + 1}.bias": network.b}
     exported = torch.nn.Sequential(*layers, torch.nn.ReLU(), head).to(dtype=dtype)
-    exported.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
+    tensors = {name: torch.tensor(value, device="cpu") for name, value in state.items()}
+    exported.load_state_dict(tensors)
     return exported.eval()
 
 

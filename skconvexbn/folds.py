@@ -17,16 +17,27 @@ def takes_weight(scorer: Callable[..., float]) -> bool:
     return open_ended or "sample_weight" in parameters
 
 
+def as_indices(part: Any, n: int) -> np.ndarray:
+    """Indices of a part of a fold, or a mask; those out of the range of n samples are refused."""
+    indices = np.asarray(part)
+    if not indices.size:
+        return indices.astype(int)
+    if indices.dtype.kind in "iu" and not -n <= indices.min() <= indices.max() < n:
+        bad = indices[(indices < -n) | (indices >= n)][0]
+        raise ValueError(f"cv has index {bad}, X has {n} samples; give indices below that.")
+    return indices
+
+
 def check_folds(
     y: np.ndarray,
     weight: np.ndarray,
     folds: list[tuple[np.ndarray, np.ndarray]],
     classes: bool,
-    weighted: bool,
+    test_weight: np.ndarray | None,
 ) -> None:
     """Refuse folds that cannot be fitted or scored: the errors there would not name them.
 
-    Warn of classes that a network has not seen where it is scored.
+    Warn of classes that a network has not seen where it is scored, by ``test_weight`` if not None.
     """
     unseen = set[Any]()
     for k, (train, test) in enumerate(folds, 1):
@@ -41,7 +52,7 @@ def check_folds(
                 "fewer folds, or drop samples of zero weight."
             )
         if classes:
-            scored = y[test][weight[test] > 0] if weighted else y[test]
+            scored = y[test] if test_weight is None else y[test][test_weight[test] > 0]
             unseen.update(np.setdiff1d(scored, fitted).tolist())
         if classes and len(np.unique(fitted)) == 1:
             raise ValueError(
@@ -50,7 +61,7 @@ def check_folds(
             )
         if not len(y[test]):
             raise ValueError(f"Test fold {place} is empty; use a cv with samples in every fold.")
-        if weighted and not np.any(weight[test] > 0):
+        if test_weight is not None and not np.any(test_weight[test] > 0):
             raise ValueError(
                 f"Test fold {place} has no sample of positive weight; use a cv that shuffles, "
                 "fewer folds, or drop samples of zero weight."

@@ -200,6 +200,7 @@ def _softmax(F: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     numpy's reductions along a short last axis would take most of the time of a loss.
     """
     shifted = F - np.ascontiguousarray(F.T).max(axis=0)[:, None]
-    exp = np.exp(shifted)
-    total = exp @ np.ones(F.shape[1], F.dtype)
-    return exp / total[:, None], shifted, total
+    with np.errstate(under="ignore"):
+        exp = np.exp(shifted)
+        total = exp @ np.ones(F.shape[1], F.dtype)
+        return exp / total[:, None], shifted, total

@@ -70,12 +70,13 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
     max_iter : int, default=100
         Rounds of the solver at most, for each fit.
     max_time : float or None, default=None
-        Seconds after which a fit ends with the round it is in; None sets no limit.
+        Seconds after which a fit ends with the round it is in; None sets no limit. One too low
+        favours large betas, whose fits are faster: the search warns of candidates that it ended.
     random_state : int, RandomState instance or None, default=None
         Draws the arrangements and starts of searches, the same for every fit.
     verbose : int, default=0
-        1 prints a line for every fold, rank and shrinkage when its fits are done; 2 also a line for
-        every round of every fit, 3 bars instead of these where they can be shown.
+        1 prints a line for every fold, rank and shrinkage when its fits are done, and the best; 2
+        also lines for every fit and its rounds, 3 bars instead of these where they can be shown.
 
     Attributes
     ----------
@@ -203,12 +204,13 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
     max_iter : int, default=100
         Rounds of the solver at most, for each fit.
     max_time : float or None, default=None
-        Seconds after which a fit ends with the round it is in; None sets no limit.
+        Seconds after which a fit ends with the round it is in; None sets no limit. One too low
+        favours large betas, whose fits are faster: the search warns of candidates that it ended.
     random_state : int, RandomState instance or None, default=None
         Draws the arrangements and starts of searches, the same for every fit.
     verbose : int, default=0
-        1 prints a line for every fold, rank and shrinkage when its fits are done; 2 also a line for
-        every round of every fit, 3 bars instead of these where they can be shown.
+        1 prints a line for every fold, rank and shrinkage when its fits are done, and the best; 2
+        also lines for every fit and its rounds, 3 bars instead of these where they can be shown.
 
     Attributes
     ----------

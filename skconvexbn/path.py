@@ -26,7 +26,6 @@ ORACLE = 300, 200, 1e-6
 ROUNDING = 1e-6
 # Fitted attributes (less their underscore) of which a path has arrays.
 ATTRIBUTES = (
-    "beta",
     "rank",
     "objective",
     "dual_objective",
@@ -50,7 +49,10 @@ def combinations(ranks: Any, shrinkages: Any) -> list[tuple[Any, Any]]:
 
 def descending(betas: Any) -> np.ndarray:
     """Distinct betas >= 0 as a descending array, or an error that says what is wrong."""
-    values = np.asarray(betas, dtype=np.float64)
+    try:
+        values = np.asarray(betas, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.zeros(0)
     if values.ndim != 1 or not len(values) or not np.all((values >= 0) & np.isfinite(values)):
         raise ValueError(
             f"betas must be a non-empty sequence of finite numbers >= 0, got {betas!r}."
@@ -174,8 +176,9 @@ def convex_bn_path(
     for rank, shrinkage in combinations(ranks, shrinkages):
         model = copy(model).set_params(rank=rank, shrinkage=shrinkage)
         model._validate_params()
-        for fit in _points(model, model._task(training, seed), betas, eps, early_stopping):
-            networks.append(copy(model).set_params(beta=fit.beta))
+        task = model._task(training, seed)
+        for beta, fit in _points(model, task, betas, eps, early_stopping):
+            networks.append(copy(model).set_params(beta=beta))
             networks[-1]._set_fit(fit)
             fits.append(fit)
         if fit.interrupted:
@@ -184,6 +187,7 @@ def convex_bn_path(
     _warn_unless_converged(fits, model)
     path = Bunch(
         **arrays,
+        beta=np.array([n.beta for n in networks]),
         shrinkage=np.array([n.shrinkage for n in networks]),
         loss=np.array([f.loss for f in fits]),
         zero_loss=fit.zero_loss,
@@ -231,8 +235,8 @@ def _check_names(params: dict[str, Any], estimator: type[ConvexBNBase]) -> None:
 
 def _points(
     model: ConvexBNBase, task: Task, betas: Any, eps: float, early_stopping: bool | str
-) -> Iterator[Fit]:
-    """Fits at descending betas, until they no longer change."""
+) -> Iterator[tuple[float, Fit]]:
+    """Descending betas and their fits, until they no longer change."""
     automatic = isinstance(betas, Integral)
     if automatic:
         beta_max = task.units.beta * (task.beta_max(*ORACLE) or 1.0)
@@ -242,8 +246,8 @@ def _points(
     last = np.inf
     stops = automatic if early_stopping == "auto" else early_stopping
     constant = not task.basis.rank and model.fit_intercept  # features, whatever neurons do
-    for fit in model._solve_path(task, grid):
-        yield fit
+    for beta, fit in zip(grid.tolist(), model._solve_path(task, grid), strict=False):
+        yield beta, fit
         unit = model.tol * fit.zero_loss
         changed = fit.loss > unit and abs(last - fit.loss) >= UNCHANGED * unit
         if stops and not changed and (fit.n_neurons or constant or not fit.zero_loss):

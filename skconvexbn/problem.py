@@ -220,8 +220,8 @@ class Solution:
     with several ReLU outputs as far as a search inside each went).
     ``gates`` (q, m) are the fixed gates of the gated relaxation, whose neurons are linear where
     Q gates >= 0; None for ReLU. ``cut_short`` says that ``max_time`` ended the search on which the
-    dual norm rests. ``history`` has (seconds, primal, dual) after each round where the
-    solver keeps it.
+    dual norm rests, ``limited`` that it or ``max_iter`` ended the rounds. ``history`` has
+    (seconds, primal, dual) after each round where the solver keeps it.
     """
 
     H: np.ndarray
@@ -235,4 +235,5 @@ class Solution:
     device: str = "cpu"
     interrupted: bool = False
     cut_short: bool = False
+    limited: bool = False
     history: tuple[tuple[float, float, float], ...] = ()

@@ -112,7 +112,7 @@ class Fit:
 
     ``start`` has its neurons (H, G) in those of the solver, if there are any: another fit of the
     task may start there. ``cut_short`` says that ``max_time`` ended the search that would vouch for
-    the gap.
+    the gap, ``limited`` that it or ``max_iter`` ended the rounds.
     """
 
     network: Network
@@ -126,6 +126,7 @@ class Fit:
     converged: bool
     interrupted: bool
     cut_short: bool
+    limited: bool
     n_iter: int
     backend: str
     device: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
@@ -30,6 +31,16 @@ class _Limits:
         with threadpool_limits(1, "blas"):
             entered.set()
             left.wait()
+
+
+def _forget() -> None:
+    """In a forked process, which has no other thread: those of its parent hold nothing here."""
+    _Limits.lock = Lock()
+    _Limits.blas_jobs = _Limits.torch_jobs = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 @contextmanager

@@ -246,11 +246,23 @@ def test_too_large_is_refused_before_solving():
         ConvexBNRegressor(beta=1.0, backend="cvxpy").fit(X, X[:, 0])
 
 
+def test_a_gap_that_no_limit_left_is_said_to_be_the_solvers():
+    rng = np.random.default_rng(9)
+    n = int(rng.integers(12, 40))
+    X, y = rng.standard_normal((n, 1)), rng.integers(0, 2, n)
+    y[:2] = 0, 1
+    with pytest.warns(ConvergenceWarning, match="the solver gets no further: increase tol or beta"):
+        model = ConvexBNClassifier(beta=1.4e-4, tol=1e-9).fit(X, y)
+    assert model.n_iter_ < model.max_iter
+    with pytest.warns(ConvergenceWarning, match="increase the limit that was reached, or tol"):
+        model.set_params(max_iter=1).fit(X, y)
+
+
 def test_verbose_prints_rounds(capsys):
     X = np.random.default_rng(0).standard_normal((20, 2))
     ConvexBNRegressor(beta=0.1, verbose=1, random_state=0).fit(X, X[:, 0] ** 2)
     printed = capsys.readouterr().out
-    assert "[ConvexBNRegressor] backend cvxpy" in printed
+    assert "[ConvexBNRegressor] backend cvxpy, beta 0.1, rank 2, shrinkage 0\n" in printed
     assert re.search(r"^round 1: 0\.\d\d s, primal ", printed, flags=re.M)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

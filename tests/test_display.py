@@ -354,7 +354,10 @@ def test_searches_print_a_line_a_fold_and_grid_point(capsys):
     search.fit(X, Y)
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
+    assert lines[4].startswith(
+        f"[ConvexBNRegressorCV] best score {search.best_score_:.4g} at {{'beta"
+    )
     scores = search.cv_results_["split1_test_score"][2:]
     best = search.cv_results_["param_beta"][2 + scores.argmax()]
     assert lines[3].startswith(
@@ -363,7 +366,11 @@ def test_searches_print_a_line_a_fold_and_grid_point(capsys):
     )
     assert printed.err == ""
     search.set_params(verbose=2).fit(X, Y)
-    assert "round 1: " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "round 1: " in printed
+    assert (
+        printed.count("[ConvexBNRegressor] backend ") == 9
+    )  # each fit of the search, and the last
 
 
 @pytest.mark.parametrize("name", ["exact", "classes", "search"])

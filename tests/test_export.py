@@ -159,6 +159,16 @@ def test_a_neuron_that_is_constant_on_a_batch_stays_finite():
     assert all(torch.isfinite(p.grad).all() for p in network.parameters())
 
 
+@pytest.mark.parametrize("folded", [True, False])
+def test_torch_exports_are_on_the_cpu_and_can_learn_wherever_they_were_made(folded):
+    model = fitted("one output")[-1]
+    with torch.device("meta"), torch.inference_mode():
+        network = model.to_torch(folded=folded)
+    assert {p.device.type for p in network.parameters()} == {"cpu"}
+    network.train()(torch.tensor(X)).sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
 @pytest.mark.parametrize("name", [*REGRESSORS, *CLASSIFIERS, *GATES_WITHOUT_NEURONS])
 def test_mlp_predicts_the_same(name):
     model = fitted(name)[-1]

@@ -423,3 +423,17 @@ def test_a_class_of_next_to_no_weight_is_none():
     kept = w > 1e-30
     without = ConvexBNClassifier(random_state=0).fit(X[kept], y[kept])
     np.testing.assert_allclose(model.predict_proba(X)[:, :2], without.predict_proba(X), atol=1e-9)
+
+
+def test_underflow_is_no_error():
+    """With numpy's errors raised: probabilities far from 1 are 0."""
+    X = RNG.standard_normal((40, 2))
+    y = np.digitize(X[:, 0], [-0.5, 0.5])
+    weight = (y < 2).astype(float)
+    with np.errstate(all="raise"):
+        model = ConvexBNClassifier(beta=1e-4, random_state=0).fit(X, y)
+        absent = ConvexBNClassifier(beta=1e-2, random_state=0).fit(X, y, weight)
+        P, Q = model.predict_proba(X), absent.predict_proba(X)
+    assert model.score(X, y) == 1.0
+    np.testing.assert_allclose(P.sum(axis=1), 1.0)
+    assert not Q[:, 2].any()

@@ -1,6 +1,10 @@
 """Cross-validated estimators against GridSearchCV, by weights and groups, and on every backend."""
 
+import itertools
+import multiprocessing
+import os
 import pickle
+import re
 import threading
 import warnings
 
@@ -13,7 +17,7 @@ import torch
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
-from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.exceptions import ConvergenceWarning, UnsetMetadataPassedError
 from sklearn.metrics import get_scorer, make_scorer, max_error, mean_absolute_error
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
 from threadpoolctl import threadpool_info
@@ -27,7 +31,7 @@ from skconvexbn import (
 from skconvexbn.base import ConvexBNBase
 from skconvexbn.model_selection import neg_brier_score, neg_log_loss
 from skconvexbn.solvers.adaptive import solve_adaptive
-from skconvexbn.threads import one_blas_thread, one_thread
+from skconvexbn.threads import _Limits, one_blas_thread, one_thread
 from skconvexbn.whitening import Whitening
 
 SMALL = {"betas": [2.0, 0.5], "shrinkages": [0.0, 1.0], "cv": 3, "random_state": 0}
@@ -528,6 +532,25 @@ def test_limits_last_until_the_last_job_leaves(two_threads):
     assert settings[-1] == before
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
+def test_a_process_forked_while_limits_are_held_sets_its_own(two_threads):
+    """The thread that holds those of its parent is not there: nor must the lock be taken there."""
+    context, results = multiprocessing.get_context("fork"), multiprocessing.SimpleQueue()
+
+    def child():
+        with one_blas_thread():
+            results.put(thread_settings()[1])
+
+    with one_blas_thread(), _Limits.lock:
+        process = context.Process(target=child)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+            process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert set(results.get()) == {1}
+
+
 def test_limits_of_blas_alone_leave_the_threads_of_torch(two_threads):
     before = thread_settings()
     one = [1] * len(before[1])
@@ -582,6 +605,9 @@ ROWS = np.arange(90)
     [
         ([(ROWS, ROWS), (ROWS[:50], ROWS[50:])], "Training fold 2 of 2 has one class"),
         ([(ROWS, ROWS[:0])], "Test fold 1 of 1 is empty"),
+        ([(ROWS, [])], "Test fold 1 of 1 is empty"),
+        ([([], ROWS)], "Training fold 1 of 1 has fewer than 2 samples"),
+        ([(ROWS, ROWS + 1)], f"cv has index {len(ROWS)}, X has {len(ROWS)} samples; give"),
         ([(ROWS[:1], ROWS[1:])], "Training fold 1 of 1 has fewer than 2 samples"),
         ([(ROWS[:5], ROWS[5:])], "Training fold 1 of 1 has no sample of positive weight"),
     ],
@@ -596,3 +622,71 @@ def test_a_splitter_without_folds_is_refused(data):
     X, y, _, _ = data
     with pytest.raises(ValueError, match=r"cv=\[\] has no folds"):
         ConvexBNRegressorCV(cv=[]).fit(X, y)
+
+
+@pytest.mark.parametrize("limit", [{"max_iter": 1}, {"max_time": 0.0}])
+def test_candidates_that_a_limit_ended_are_warned_of(data, limit):
+    X, y, _, _ = data
+    search = ConvexBNRegressorCV(**SMALL, **limit)
+    with pytest.warns(ConvergenceWarning) as record:  # of the final fit too, if it was cut short
+        search.fit(X, y)
+    ended = re.search(r"ended (\d+) of 12 fits of the search before", str(record[0].message))
+    assert int(ended[1]) > 0
+
+
+def test_candidates_need_no_enumeration(data, monkeypatch):
+    """On few rows the final fit enumerates, candidates settle without: the same scores."""
+    X, y = data[0][:20], data[1][:20]
+    settings = {"shrinkages": (0.0,), "cv": 3, "random_state": 0}
+    given = ConvexBNRegressorCV(**settings, arrangements="exact", tol=1e-2).fit(X, y)
+    monkeypatch.setattr("skconvexbn.base.enumerate_all", pytest.fail)
+    monkeypatch.setattr("skconvexbn.solvers.MAX_AUTO_EXACT", 0)  # of the final fit
+    quick = ConvexBNRegressorCV(**settings, tol=1e-2).fit(X, y)
+    scores = [s.cv_results_["mean_test_score"][:5] / y.var() for s in (quick, given)]
+    np.testing.assert_allclose(*scores, atol=0.05)
+
+
+def test_infinite_scores_are_what_they_are(data):
+    X, y, _, _ = data
+    for score in (-np.inf, np.nan):
+        with pytest.raises(ValueError, match="All scores are NaN or -inf"):
+            ConvexBNRegressorCV(**SMALL, scoring=lambda *_, score=score: score).fit(X, y)
+    scores = itertools.cycle([-np.inf, -1.0])
+    search = ConvexBNRegressorCV(**SMALL, scoring=lambda *_: next(scores), average=True).fit(X, y)
+    assert search.best_score_ == -1.0
+    assert set(search.cv_results_["mean_test_score"]) == {-1.0, -np.inf}
+
+
+def test_folds_are_judged_by_the_weights_of_the_scorer(data):
+    X, y, _, _ = data
+    w = np.ones(len(y))
+    w[: len(y) // 3] = 0.0
+    with config_context(enable_metadata_routing=True):
+        scorer = make_scorer(mean_absolute_error, greater_is_better=False)
+        scorer.set_score_request(sample_weight="own")
+        search = ConvexBNRegressorCV(**SMALL, scoring=scorer).set_fit_request(sample_weight=True)
+        search.fit(X, y, sample_weight=w, own=np.ones(len(y)))
+        with pytest.raises(ValueError, match="Test fold 1 of 3 has no sample of positive weight"):
+            search.fit(X, y, own=w)
+
+
+def test_weights_of_a_class_that_a_fold_lacks():
+    X, y = load_iris(return_X_y=True)
+    order = np.argsort(y, kind="stable")
+    half = np.flatnonzero(y[order] == 2)[0]
+    folds = [(order[:half], order[half:])]
+    weights = {0: 2.0, 2: 3.0}
+    search = ConvexBNClassifierCV(
+        betas=[1.0], shrinkages=(0.0,), cv=folds, class_weight=weights, random_state=0
+    )
+    with pytest.warns(UserWarning, match=r"lack classes that their test folds have: \[2\]"):
+        search.fit(X, y)
+    plain = ConvexBNClassifier(beta=1.0, class_weight=weights, random_state=0).fit(X, y)
+    np.testing.assert_allclose(search.objective_, plain.objective_, rtol=0.02)
+    with pytest.raises(ValueError, match="not in class_weight"):
+        clone(search).set_params(class_weight={5: 1.0}).fit(X, y)
+
+
+def test_ranks_keep_their_types(data):
+    search = ConvexBNRegressorCV(**{**SMALL, "ranks": (2, 0.5)}).fit(*data[:2])
+    assert {type(rank) for rank in search.cv_results_["param_rank"]} == {int, float}

@@ -68,7 +68,7 @@ def test_betas_are_exactly_those_given(diabetes):
 
 def test_given_betas_are_never_left_out(diabetes):
     X, y = diabetes
-    betas = [3e2, 1e2, 1e-3, 1e-4, 1e-5]
+    betas = [3e2, 1e2, 1e-3, 1e-4, 1e-5, 0.0]
     params = {"betas": betas, "ranks": (1,), "arrangements": "sampled", "n_arrangements": 5}
     assert convex_bn_path(X, y, random_state=0, **params).beta.tolist() == betas
     fewer = convex_bn_path(X, y, early_stopping=True, random_state=0, **params)

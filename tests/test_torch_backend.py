@@ -534,6 +534,15 @@ def test_settings_of_the_caller_do_not_reach_the_solver(setting):
         np.testing.assert_array_equal(model.fit(X, y).predict(X), outside)
 
 
+@pytest.mark.parametrize("factor", [1e-200, 1e160])
+def test_warm_start_on_features_of_another_scale_is_a_cold_one(factor):
+    X, y = make_friedman1(100, 5, random_state=0)
+    settings = {"scale": False, "shrinkage": 0.2, "random_state": 0}
+    warm = ConvexBNRegressor(warm_start=True, **settings).fit(X * factor, y).fit(X, y)
+    cold = ConvexBNRegressor(**settings).fit(X, y)
+    assert abs(warm.objective_ - cold.objective_) <= warm.tol * warm.zero_loss_
+
+
 def test_warm_start_takes_fewer_rounds():
     X, y = load_diabetes(return_X_y=True)
     model = ConvexBNRegressor(beta=20.0, warm_start=True, random_state=0)

@@ -74,8 +74,9 @@ SETTLED, FEW = 0.1, 80
 # a descent. Their Newton's method ends when a step gains less than this fraction of the gap
 # allowed: after a descent, and before.
 MASS_TOL, LOOSE_TOL, MASS_PACE, LOOSE_PACE = 1e-8, 1e-3, 1e-3, 1e-2
-# With many rows, a fit to this many comes first, as far as these options say.
-START_ROWS = 4_096
+# With many rows, a fit to this many comes first, as far as these options say, and not for more than
+# this share of max_time.
+START_ROWS, START_SHARE = 4_096, 0.3
 START_OPTIONS = Options(tol=1e-2, max_iter=6)
 
 
@@ -147,7 +148,7 @@ class _Run:
         return Measure(normalise(t(H)), normalise(t(G), dim=1), t(np.full(N_START, 0.25)), b)
 
     def _start_options(self) -> Options:
-        left = max(self.options.max_time - self.best.seconds, 0.0)
+        left = START_SHARE * max(self.options.max_time - self.best.seconds, 0.0)
         return replace(START_OPTIONS, seed=self.options.seed, max_time=left)
 
     def _finish(self, x: Measure, widths: tuple[float, ...]) -> Measure:

@@ -75,7 +75,7 @@ class Incumbent:
     def run(self, rounds: Iterable[str]) -> Solution:
         """Go through rounds, which yield remarks, until tol, a limit or Ctrl-C ends them."""
         history = []
-        interrupted = False
+        interrupted = limited = False
         try:
             for remark in rounds:
                 last = self.last_round
@@ -86,6 +86,7 @@ class Incumbent:
                     gap = max(self.gap, 0.0)  # less is rounding
                     self.options.report(Round(self.n_iter, *values, gap, len(self.G), remark))
                 if last or self.closed:
+                    limited = not self.closed
                     break
         except KeyboardInterrupt:
             interrupted = True
@@ -96,5 +97,6 @@ class Incumbent:
             device=self.device,
             interrupted=interrupted,
             cut_short=self.cut_short,
+            limited=limited,
             history=tuple(history),
         )

@@ -1,0 +1,130 @@
+"""What jobs of a cross-validation do: fits of candidates to a fold along beta, and their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from copy import copy
+from itertools import cycle, groupby
+from numbers import Real
+from operator import itemgetter
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from .base import ConvexBNBase
+from .task import Fit, Training
+from .threads import one_thread
+
+
+def at_ranks(
+    grid: list[dict[str, Any]],
+    model: ConvexBNBase,
+    X: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    names: np.ndarray | None,
+) -> Iterator[tuple[list[ConvexBNBase], Training]]:
+    """The models of each rank in the grid, with some rows of features so named whitened once."""
+    model = copy(model)
+    training = model._training(*model._validate(X, y, weight))
+    if names is not None:
+        model.feature_names_in_ = names
+    for _, points in groupby(grid, key=itemgetter("rank")):
+        yield [copy(model).set_params(**params) for params in points], training
+
+
+def score_paths(
+    models: list[ConvexBNBase],
+    training: Training,
+    seed: int,
+    betas: np.ndarray,
+    scorer: Callable[..., float],
+    X: Any,
+    y: Any,
+    score_params: dict[str, Any],
+    label: str | None,
+) -> np.ndarray:
+    """Score on rows X, y, seconds of the fit and of scoring, of each model at each beta.
+
+    Shape (n_models * n_betas, 4), the last whether a limit ended the fit. With a label a line is
+    printed after each model.
+    """
+    results: list[tuple[float, float, float, bool]] = []
+    with one_thread():
+        begin = perf_counter()
+        fits = _candidate_fits(models, training, seed, betas)
+        for (model, fit), beta in zip(fits, cycle(betas.tolist()), strict=False):
+            model = copy(model).set_params(beta=beta)
+            model._set_fit(fit)
+            fitted = perf_counter()
+            score = _number(scorer(model, X, y, **score_params))
+            scored = perf_counter()
+            results.append((score, fitted - begin, scored - fitted, fit.limited))
+            if label and len(results) % len(betas) == 0:
+                _report(label, model, betas, np.array(results[-len(betas) :]))
+            begin = perf_counter()
+    return np.array(results)
+
+
+def fit_path(
+    model: ConvexBNBase, training: Training, seed: int, betas: np.ndarray, shares: np.ndarray
+) -> dict[int, Fit]:
+    """Fits at the betas with a share, of which there is at least one, by index."""
+    with one_thread():
+        first, last = np.flatnonzero(shares)[[0, -1]]
+        fits = _candidate_fits([model], training, seed, betas[first : last + 1])
+        return {j: fit for j, (_, fit) in enumerate(fits, first) if shares[j]}
+
+
+def or_least(scores: np.ndarray) -> np.ndarray:
+    """Scores with NaN as the least."""
+    return np.where(np.isnan(scores), -np.inf, scores)
+
+
+def _candidate_fits(
+    models: list[ConvexBNBase], training: Training, seed: int, betas: np.ndarray
+) -> Iterator[tuple[ConvexBNBase, Fit]]:
+    """Fits of each model along beta, without certificates, beside the neurons of the model before.
+
+    An interruption ends the search, not one of them.
+    """
+    before: list[Fit] = []
+    for model in models:
+        task, fits = _quick(model)._task(training, seed), list[Fit]()
+        beside = [
+            fit.start and (task.basis.translate(fit.start[0], fit.basis), fit.start[1])
+            for fit in before
+        ]
+        for fit in model._solve_path(task, betas, certify=False, beside=beside):
+            if fit.interrupted:
+                raise KeyboardInterrupt
+            fits.append(fit)
+            yield model, fit
+        before = fits
+
+
+def _quick(model: ConvexBNBase) -> ConvexBNBase:
+    """The model without the enumeration of a few arrangements: what it proves is not asked for."""
+    if model.activation == "relu" and model.backend == model.arrangements == "auto":
+        return copy(model).set_params(arrangements="adaptive")
+    return model
+
+
+def _number(score: Any) -> float:
+    """What a scorer returned, if it is a number."""
+    if hasattr(score, "item"):
+        with suppress(ValueError, RuntimeError):  # it has several
+            score = score.item()
+    if not isinstance(score, Real):
+        raise ValueError(f"scoring must return a number, got {score!r}; return one float.")
+    return float(score)
+
+
+def _report(label: str, model: ConvexBNBase, betas: np.ndarray, table: np.ndarray) -> None:
+    best = int(or_least(table[:, 0]).argmax())
+    print(
+        f"{label}, rank {model.rank}, shrinkage {model.shrinkage:g}: best score "
+        f"{table[best, 0]:.4g} at beta {betas[best]:.4g}, {table[:, 1:3].sum():.2f} s"
+    )
