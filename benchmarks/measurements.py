@@ -354,6 +354,19 @@ def bounds():
 
 
 @tabulated
+def narrow():
+    return [
+        {"columns": columns, "tails": tails}
+        | {
+            f"beta auto * {row['beta / auto']:g}": f"{row['refuted by over 0.2 tol']} of "
+            f"{row['converged']}, {max(row['largest refutation [tol]'], 0.0):.2f}"
+            for row in group
+        }
+        for (columns, tails), group in grouped(results("narrow"), "columns", "tails").items()
+    ]
+
+
+@tabulated
 def sampling_gap():
     def percent(x):
         return "0 %" if x < 5e-4 else f"{float(f'{x:.2g}'):g} %"

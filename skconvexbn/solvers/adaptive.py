@@ -60,7 +60,7 @@ SHORTEST, LONGEST, CROWDED, USUAL = 6, 192, 5e-4, 0.1
 PATIENCE, RISE = 2, 0.1
 # Where maxima are narrow, and not on few circles, they are so long at least, and longer by this
 # power of the width.
-NARROW_SHORTEST, LONGER = 24, 0.3
+NARROW_SHORTEST, LONGER = 48, 0.5
 # They polish all that they may where tol is at most this, and fewer, as its root, where it is more.
 POLISH_ALL = 1e-3
 # Gaps below this count as this large there: float64 does not resolve them.
