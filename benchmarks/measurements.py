@@ -367,6 +367,19 @@ def narrow():
 
 
 @tabulated
+def backends():
+    return [
+        {"n": n}
+        | {
+            f"{row['estimator']}, {route}": seconds(row[route])
+            for row in group
+            for route in ("exact", "adaptive")
+        }
+        for n, group in grouped(results("backends"), "n").items()
+    ]
+
+
+@tabulated
 def sampling_gap():
     def percent(x):
         return "0 %" if x < 5e-4 else f"{float(f'{x:.2g}'):g} %"

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-# With more columns the circles of kinks are too many.
-MAX_COLUMNS = 3
+# With so many columns there is one circle; with more than these those of kinks are too many.
+ONE_CIRCLE, MAX_COLUMNS = 2, 3
 # Entries (rows, circles, outputs) at once: arrays of them fit the cache of a CPU.
 BLOCK = 1 << 17
 # Entries in all, at most, and maxima on one circle.
@@ -26,7 +26,7 @@ def circle_maxima(Q: np.ndarray, V: np.ndarray) -> np.ndarray:
     With more none.
     """
     q = Q.shape[1]
-    if q == 2:
+    if q == ONE_CIRCLE:
         values, t = (a.ravel() for a in _on_circles(Q, V, *np.eye(2)[:, :, None]))
         t = t[np.argsort(-values, kind="stable")[:MANY]]
         return np.stack([np.cos(t), np.sin(t)])

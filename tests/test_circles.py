@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from reference import basis
+from sklearn.exceptions import ConvergenceWarning
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.arrangements import enumerate_all
@@ -106,3 +107,16 @@ def test_narrow_maxima_of_two_features_refute_no_gap(estimator, make, monkeypatc
         solution.V, max(largest, solution.dual_norm)
     )
     assert gap <= 1.02 * model.tol * problem.zero_loss
+
+
+@pytest.mark.parametrize("estimator", [ConvexBNClassifier, ConvexBNRegressor])
+def test_certificates_of_one_direction_are_exact_with_any_number_of_rows(estimator):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1_500, 1))
+    Y = np.hstack([np.sin(3 * X), X**2]) + rng.standard_normal((1_500, 2))
+    y = Y.argmax(axis=1) + (X[:, 0] > 0) if estimator is ConvexBNClassifier else Y
+    model = estimator(random_state=0).fit(X, y)
+    assert (model.backend_, model.certificate_, model.converged_) == ("torch", "exact", True)
+    with pytest.warns(ConvergenceWarning, match="max_time=0"):
+        model.set_params(max_time=0.0, tol=1e-9).fit(X, y)
+    assert not model.converged_

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from ..arrangements import Arrangements, count_arrangements
+from ..circles import ONE_CIRCLE
 from ..problem import Options, Problem, Solution
 from ..whitening import Basis
 from .closed_form import violated_condition
@@ -19,8 +20,9 @@ BACKENDS = {
     "cvxpy": ("auto", "exact", "sampled"),
     "torch": ("auto", "sampled", "adaptive"),
 }
-# arrangements="auto" enumerates up to this many.
-MAX_AUTO_EXACT = 2_000
+# arrangements="auto" enumerates up to this many, and with one direction, where torch's certificate
+# is exact too, as long as cvxpy is as fast (benchmarks/backends.py).
+MAX_AUTO_EXACT, MAX_ONE_DIRECTION = 2_000, 200
 # Largest n_samples * (rank + 1) for cvxpy: beyond it a round takes minutes and gigabytes.
 MAX_CVXPY_SIZE = 200_000
 
@@ -31,7 +33,7 @@ def choose_backend(
     """Resolve "auto" in backend and arrangements, and refuse what does not apply.
 
     The closed form where its conditions hold (theory.md 5); else cvxpy over all arrangements where
-    there are at most MAX_AUTO_EXACT and one output, so that the certificate is exact; else torch.
+    they are few and there is one output, so that the certificate is exact; else torch.
     Exact arrangements are solved by cvxpy, all others by torch; gates are sampled.
     """
     if activation == "gated_relu":
@@ -51,10 +53,11 @@ def choose_backend(
         return "closed_form", arrangements
     n, q = problem.Q.shape
     if arrangements == "auto":
-        few = count_arrangements(n, q) <= MAX_AUTO_EXACT
+        count = count_arrangements(n, q)
         if backend == "cvxpy":
-            arrangements = "exact" if few else "sampled"
+            arrangements = "exact" if count <= MAX_AUTO_EXACT else "sampled"
         else:
+            few = count <= (MAX_ONE_DIRECTION if q == ONE_CIRCLE else MAX_AUTO_EXACT)
             exact = backend == "auto" and few and problem.n_outputs == 1
             arrangements = "exact" if exact else "adaptive"
     if backend == "auto":

@@ -19,7 +19,7 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from ..ascent import normalise
-from ..circles import MAX_COLUMNS
+from ..circles import MAX_COLUMNS, ONE_CIRCLE
 from ..hopping import BasinHopping
 from ..oracle import units
 from ..problem import Options, Solution
@@ -240,6 +240,7 @@ class _Run:
         Scaled into the constraint both are feasible, and so is the segment between them.
         """
         problem, best, beta = self.problem, self.best, self.problem.beta
+        best.certificate = "search"
         scale = problem.loss.best_scale(V, problem.Y, problem.w)
         V = V * min(scale, beta / max(dual_norm, 1e-300))
         old = best.V * min(1.0, beta / max(best.dual_norm, 1e-300))
@@ -274,6 +275,8 @@ class _Run:
         )
         self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
+        if self.problem.Q.shape[1] == ONE_CIRCLE:
+            best.certificate = "exact"
         length = self._length(hopping.width)
         early = FINAL_WIDTHS[-1 - best.n_iter : -1]
         late = FINAL_WIDTHS if self.options.tol <= FINE else FINAL_WIDTHS[-1:]

@@ -1,0 +1,47 @@
+"""Where arrangements="auto" goes over from cvxpy to torch with one direction, both exact.
+
+    python benchmarks/backends.py
+
+Seconds of fits to one feature with all arrangements enumerated and with those generated, sin(3 x)
++ noise, and its signs; medians of five, interleaved, one thread. Writes results/backends.json.
+"""
+
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+import torch
+from report import save
+
+from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
+
+ROWS, REPEATS = (10, 25, 50, 100, 200, 400), 5
+ROUTES = "exact", "adaptive"
+
+
+def timed(estimator, X, y, route):
+    """Seconds of a fit, whose certificate is exact on both routes."""
+    begin = perf_counter()
+    model = estimator(arrangements=route, random_state=0).fit(X, y)
+    assert model.certificate_ == "exact"
+    return perf_counter() - begin
+
+
+def main():
+    torch.set_num_threads(1)
+    rows = []
+    for n in ROWS:
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((n, 1))
+        y = np.sin(3 * X[:, 0]) + 0.5 * rng.standard_normal(n)
+        for estimator, targets in ((ConvexBNRegressor, y), (ConvexBNClassifier, y > 0)):
+            runs = [
+                {r: timed(estimator, X, targets, r) for r in ROUTES} for _ in range(REPEATS + 1)
+            ]
+            seconds = {r: median(run[r] for run in runs[1:]) for r in ROUTES}  # the first imports
+            rows.append({"n": n, "arrangements": 2 * n, "estimator": estimator.__name__, **seconds})
+    save("backends", rows)
+
+
+if __name__ == "__main__":
+    main()
