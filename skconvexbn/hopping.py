@@ -68,7 +68,7 @@ class BasinHopping:
     n_generations : int
         Climbs of every chain so far.
     width : float
-        How wide maxima are, see `Search.width`.
+        How wide maxima are, see ``Search.width``.
     """
 
     def __init__(
