@@ -31,8 +31,8 @@ MAX_NEARBY = 200
 # row on their kink, and the smallest first step of these, which find maxima that others step over
 # where rows lie close.
 N_RANDOM, ON_KINKS, SMALL_STEP = 260, 0.25, 0.03
-# Maxima on the kink of a row i near beta fall by a third within about beta / (||v_i|| ||Q_i||):
-# where that is below this for any, steps are shorter in proportion, down to what float32 resolves.
+# Maxima near beta on the kink of row i are about beta / (||v_i|| ||Q_i||) wide: where that is below
+# this for any row, steps are shorter in proportion, down to what float32 resolves.
 NARROW, SHORTEST_STEP = 0.2, 1e-6
 # Climbs are filled up with random starts to a multiple of this: a product in bfloat16 of a shape
 # that was not there before is compiled first, for as long as several steps take.
