@@ -51,12 +51,15 @@ def make_problem(X, y, beta):
     return Problem(Q, ((y - y.mean()) / y.std())[:, None], w, SquaredError(), beta, False)
 
 
-def checked_dual(problem, solution):
-    """The dual value at V by a search that is independent of the solver's, four times as wide."""
+def checked_dual(problem, solution, finer=1.0):
+    """The dual value at V by a search that is independent of the solver's, four times as wide.
+
+    Its steps are those for maxima narrower by the factor finer.
+    """
     H, G = (torch.as_tensor(a) for a in (solution.H, solution.G))
     neurons = Maxima(normalise(H), normalise(G, dim=1), G[:, 0])
     search, V = Search(torch.as_tensor(problem.Q), seed=12345), torch.as_tensor(solution.V)
-    hopping = BasinHopping(search, V, problem.beta, neurons, 4 * N_CHAINS)
+    hopping = BasinHopping(search, V, finer * problem.beta, neurons, 4 * N_CHAINS)
     while hopping.n_generations < 96:
         hopping.hop()
     return problem.dual(solution.V, max(hopping.largest, solution.dual_norm))

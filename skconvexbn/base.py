@@ -272,9 +272,8 @@ class ConvexBNBase(BaseEstimator):
     def _earlier_activations(self, X: np.ndarray) -> np.ndarray | None:
         """Pre-activations (n, m) of the previous fit's neurons, for a warm start."""
         fitted = self.warm_start and hasattr(self, "n_neurons_") and self.n_neurons_ > 0
-        if self.activation == "gated_relu":  # whose gates stay what they are
-            return None
-        if not fitted or len(self.mean_) != X.shape[1]:
+        gated = self.activation == "gated_relu"  # whose gates stay what they are
+        if not fitted or gated or len(self.mean_) != X.shape[1]:
             return None
         with np.errstate(over="ignore", invalid="ignore"):
             hidden = self._network.hidden(X)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .circles import ONE_CIRCLE
+from .circles import MAX_COLUMNS, ONE_CIRCLE
 from .search import MAX_POOL, NEAR, Maxima, Search, join, n_signs
 
 # Chains for each sign.
@@ -89,7 +89,8 @@ class BasinHopping:
         self.width = search.width(V, beta)
         self.chains = self._begin(search.fewer(n_chains * self._signs), earlier)
         self._new = [self.chains]
-        if self.width < 1 or search.Q.shape[1] == ONE_CIRCLE:
+        q = search.Q.shape[1]
+        if q == ONE_CIRCLE or (q <= MAX_COLUMNS and self.width < 1):
             self._new.append(search.on_circles(V))
         self.largest = max(found.largest for found in self._new)
         self._seen = self._polished = around[:0]
