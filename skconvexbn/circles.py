@@ -3,13 +3,13 @@
 Between the kinks that it crosses, the circle h = cos(t) a + sin(t) b is mapped linearly, and sums
 along the sorted kinks give the map of every sector. With two columns one circle is all there is.
 With three the maxima lie on the circles on which a row has its kink, or inside a cone next to one.
+With q columns q - 2 rows have their kinks on a circle: too many to look at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
+from sklearn.utils import gen_batches
 
 # With so many columns there is one circle; with more than these those of kinks are too many.
 ONE_CIRCLE, MAX_COLUMNS = 2, 3
@@ -32,25 +32,21 @@ def circle_maxima(Q: np.ndarray, V: np.ndarray) -> np.ndarray:
         return np.stack([np.cos(t), np.sin(t)])
     if q != MAX_COLUMNS:
         return np.zeros((q, 0))
-    found = [np.zeros((q, 0))]
-    for A, B in _kinks(Q, V):
+    size = np.linalg.norm(V, axis=1) * np.linalg.norm(Q, axis=1)
+    rows = np.argsort(-size, kind="stable")[: max(1, AT_MOST // V.size)]
+    return largest_on_kinks(Q, V, rows[size[rows] > 0][:, None])
+
+
+def largest_on_kinks(Q: np.ndarray, V: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Unit directions (q, N), the largest of each circle {h : Q_i h = 0}, i in rows (N, q - 2)."""
+    found = [np.zeros((Q.shape[1], 0))]
+    for some in gen_batches(len(rows), max(1, BLOCK // V.size)):
+        normals = Q[rows[some]].transpose(0, 2, 1)  # (N, q, q - 2)
+        A, B = np.linalg.qr(normals, mode="complete").Q.transpose(2, 1, 0)[-2:]
         values, angles = _on_circles(Q, V, A, B)
         t = np.take_along_axis(angles, values.argmax(axis=0)[None], axis=0)
         found.append(np.cos(t) * A + np.sin(t) * B)
     return np.hstack(found)
-
-
-def _kinks(Q: np.ndarray, V: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Orthonormal A and B, (3, N) each, that span the kinks {h : Q_i h = 0} of N rows."""
-    size, entries = np.linalg.norm(V, axis=1) * np.linalg.norm(Q, axis=1), V.size
-    rows = np.argsort(-size, kind="stable")[: max(1, AT_MOST // entries)]
-    some = max(1, BLOCK // entries)
-    R = Q[rows[size[rows] > 0]]
-    R = R / np.linalg.norm(R, axis=1, keepdims=True)
-    for part in (R[i : i + some] for i in range(0, len(R), some)):
-        A = np.cross(part, np.eye(3)[np.abs(part).argmin(axis=1)])
-        A /= np.linalg.norm(A, axis=1, keepdims=True)
-        yield A.T, np.cross(part, A).T
 
 
 def _on_circles(

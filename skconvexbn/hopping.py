@@ -2,10 +2,11 @@
 
 Chains move their point, climb again, and go there unless it is much lower (Wales and Doye 1997):
 few long chains find larger maxima than many short ones in the same time, and chains that never go
-down stay twice as far below the largest. Beside them some climbs begin anew every generation: some
-of the largest maxima are narrow, and where no hop leads. (Where the lowest chains begin anew
-instead, none stays low for long, and twice as many bounds are refuted.) Maxima lie on kinks that
-such climbs miss by up to some per cent, so the best new ones are polished, exactly, every few
+down stay twice as far below the largest. Some move to the largest on a great circle through a
+vertex nearby (`circles`), where climbs step over narrow maxima. Beside them some climbs begin anew
+every generation: some of the largest maxima are where no hop leads. (Where the lowest chains begin
+anew instead, none stays low for long, and twice as many bounds are refuted.) Maxima lie on kinks
+that such climbs miss by up to some per cent, so the best new ones are polished, exactly, every few
 generations, unless they are only wanted as cuts. Somebody else decides when it is enough.
 """
 
@@ -29,6 +30,11 @@ FRESH = 0.2
 # Rows that a hop puts on their kinks at most, and where maxima are narrow; its noise besides, less
 # at least where they are; bounds of the first step after it.
 MAX_KINKS, MORE_KINKS, NOISE, STEPS = 3, 6, (0.03, 0.3), (0.03, 0.5)
+# Share of the chains that move to the largest on a circle instead, if columns are no more than
+# these: vertices of more columns are seldom maxima.
+SWEPT, MOST_COLUMNS = 0.25, 20
+# Entries (rows, circles, outputs) of these circles at most, and where maxima are narrow.
+SWEPT_ENTRIES, MORE_ENTRIES = 1 << 12, 1 << 14
 # Temperature of the Metropolis rule (the mean decrease that a chain accepts), relative to beta.
 TEMPERATURE = 0.15
 # Share of the climbs, the highest on their way, that are finished: all where they are wanted as
@@ -104,16 +110,38 @@ class BasinHopping:
         return self._search.distinct(found, NEAR * self._beta, at_most)
 
     def hop(self) -> None:
-        """One generation: move, climb, go or stay; the last begin anew.
-
-        A move puts one to three random rows on their kinks, those of large ||v_i|| ||Q_i|| more
-        often, and adds noise. With few columns noise alone takes twice as long to the same maxima,
-        with many one row moves too little.
-        """
+        """One generation: move, climb, go or stay; the last begin anew."""
         search, now = self._search, self.chains
         n_fresh = int(FRESH * len(now))
-        n = len(now) - n_fresh
-        H = now.H[:, :n].cpu().numpy()
+        hops = self._hops(now[: len(now) - n_fresh])
+        starts, G, size = zip(hops, self._starts(n_fresh), strict=True)
+        new = search.climb(
+            self._V,
+            np.hstack(starts),
+            np.concatenate(G),
+            np.concatenate(size),
+            self._kept,
+            self.width,
+        )
+        self._new.append(new)
+        self.largest = max(self.largest, new.largest)
+        slack = search.exponential(TEMPERATURE * self._beta, len(now) - n_fresh)
+        slack = np.append(slack, [np.inf] * n_fresh)
+        go = new.values > now.values - torch.as_tensor(slack).to(now.values)
+        self.chains = _choose(go, new, now)
+        self.n_generations += 1
+        if self.polishes:
+            self._polish(N_LATER)
+
+    def _hops(self, chains: Maxima) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where chains move to: directions (q, n), g (n, C) and first steps (n,).
+
+        A move puts one to three random rows on their kinks, more where maxima are narrow, those of
+        large ||v_i|| ||Q_i|| more often, and adds noise. With few columns noise alone takes twice
+        as long to the same maxima, with many one row moves too little.
+        """
+        search, n = self._search, len(chains)
+        H, G = chains.H.cpu().numpy(), chains.G.cpu().numpy()
         n_kinks = MAX_KINKS if self.width == 1 else max(1, min(MORE_KINKS, len(H) - 1))
         noise = search.log_uniform(NOISE[0] * self.width, NOISE[1], n)
         hops, more = H.copy(), search.turns(n_kinks, n)
@@ -121,24 +149,34 @@ class BasinHopping:
             on = np.flatnonzero(more >= k)
             hops[:, on] = search.on_kinks(hops[:, on], search.draw(self._likely, len(on)))
         hops += noise * search.noise(H.shape)
-        moved = search.length(hops - H) / 2
-        starts, G, size = self._starts(n_fresh)
-        new = search.climb(
-            self._V,
-            np.hstack([hops, starts]),
-            np.concatenate([now.G[:n].cpu().numpy(), G]),
-            np.concatenate([np.clip(moved, *STEPS), size]),
-            self._kept,
-            self.width,
-        )
-        self._new.append(new)
-        self.largest = max(self.largest, new.largest)
-        slack = np.append(search.exponential(TEMPERATURE * self._beta, n), [np.inf] * n_fresh)
-        go = new.values > now.values - torch.as_tensor(slack).to(now.values)
-        self.chains = _choose(go, new, now)
-        self.n_generations += 1
-        if self.polishes:
-            self._polish(N_LATER)
+        size = np.clip(search.length(hops - H) / 2, *STEPS)
+        if k := self._n_swept(n):
+            some = search.turns(n, k)
+            found = self._sweep(H[:, some])
+            hops[:, some], G[some] = found.H.cpu().numpy(), found.G.cpu().numpy()
+            size[some] = STEPS[0]
+        return hops, G, size
+
+    def _n_swept(self, n: int) -> int:
+        """How many of n chains move to the largest on a circle."""
+        if not MAX_COLUMNS < self._search.Q.shape[1] <= MOST_COLUMNS:
+            return 0
+        entries = SWEPT_ENTRIES if self.width == 1 else MORE_ENTRIES
+        return min(int(SWEPT * n), entries // self._V.numel())
+
+    def _sweep(self, H: np.ndarray) -> Maxima:
+        """The largest on circles through vertices that are near the columns of H, or one row away.
+
+        A vertex has q - 1 rows on their kinks; a circle keeps all but one of them, half of the
+        circles all but two and a random row.
+        """
+        search, (q, n) = self._search, H.shape
+        rows = search.nearest_kinks(H, q - 1)[:, : q - 2]
+        rows[: n // 2, 0] = search.draw(self._likely, n // 2)
+        found = search.on_circles(self._V, rows)
+        self._new.append(found)
+        self.largest = max(self.largest, found.largest)
+        return found
 
     @property
     def polishes(self) -> bool:

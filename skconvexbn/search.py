@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .ascent import LAST_STEP, ascend, normalise
-from .circles import circle_maxima
+from .circles import circle_maxima, largest_on_kinks
 from .oracle import climb_cones, units
 
 # Entries of a block of activations, (n, starts), or of the two that climbs with several outputs
@@ -281,14 +281,27 @@ class Search:
         starts_G = torch.as_tensor(G).to(H)
         return self.values(V, Maxima(H, starts_G, starts_G[:, 0]))
 
-    def on_circles(self, V: Tensor) -> Maxima:
-        """Maxima on great circles, where there are up to three columns (`circles`)."""
-        H = torch.as_tensor(circle_maxima(self.Q.cpu().numpy(), V.cpu().numpy())).to(self.Q)
+    def on_circles(self, V: Tensor, rows: np.ndarray | None = None) -> Maxima:
+        """The largest on each circle of the kinks of q - 2 rows, rows (N, q - 2) (`circles`).
+
+        Where there are up to three columns, on all circles of kinks.
+        """
+        q, v = self.Q.cpu().numpy(), V.cpu().numpy()
+        found = circle_maxima(q, v) if rows is None else largest_on_kinks(q, v, rows)
+        H = torch.as_tensor(found).to(self.Q)
         up = H.new_ones(H.shape[1], V.shape[1])
-        found = self.values(V, Maxima(H, up, up[:, 0]))
+        maxima = self.values(V, Maxima(H, up, up[:, 0]))
         if V.shape[1] > 1:
-            return found
-        return Maxima(H, torch.where(found.values < 0, -1.0, up[:, 0])[:, None], found.values.abs())
+            return maxima
+        return Maxima(
+            H, torch.where(maxima.values < 0, -1.0, up[:, 0])[:, None], maxima.values.abs()
+        )
+
+    def nearest_kinks(self, H: np.ndarray, k: int) -> np.ndarray:
+        """Rows (N, k) whose kinks are nearest to the columns of H, in random order."""
+        norms = self._row_norms.cpu().numpy()[:, None]
+        apart = np.abs(self.Q.cpu().numpy() @ H) / np.maximum(norms, 1e-300)
+        return self._rng.permuted(np.argpartition(apart, k - 1, axis=0)[:k].T, axis=1)
 
     def values(self, V: Tensor, maxima: Maxima) -> Maxima:
         """The same directions with their values for V, and g where there are several outputs."""

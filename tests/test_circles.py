@@ -3,16 +3,24 @@
 import numpy as np
 import pytest
 from reference import basis
+from scipy.linalg import null_space
 from sklearn.exceptions import ConvergenceWarning
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.arrangements import enumerate_all
-from skconvexbn.circles import circle_maxima
+from skconvexbn.circles import circle_maxima, largest_on_kinks
 from skconvexbn.oracle import in_arrangements
 
 
 def values(Q, V, H):
     return np.linalg.norm(V.T @ np.maximum(Q @ H, 0.0), axis=0)
+
+
+def checked_gap(problem, solution, H):
+    """The gap of a solution with the largest of the directions H, which may refute its bound."""
+    largest = max(values(problem.Q, solution.V, H).max(), solution.dual_norm)
+    primal = problem.primal(solution.H, solution.G, solution.b)
+    return primal - problem.dual(solution.V, largest)
 
 
 @pytest.mark.parametrize(("q", "length"), [(2, 1e-3), (2, 1.0), (2, 1e3), (3, 1e-3), (3, 1.0)])
@@ -49,6 +57,25 @@ def test_more_columns_have_too_many_circles():
     assert circle_maxima(rng.standard_normal((9, 4)), np.ones((9, 1))).shape == (4, 0)
 
 
+@pytest.mark.parametrize(("q", "C"), [(3, 1), (4, 1), (5, 3), (7, 2)])
+def test_largest_on_the_circle_of_kinks(q, C):
+    """Against a dense sweep of the same circle; twice the same row leaves a circle of more."""
+    rng = np.random.default_rng(q)
+    Q, V = rng.standard_normal((30, q)), rng.standard_normal((30, C))
+    rows = rng.integers(0, 30, (20, q - 2))
+    H = largest_on_kinks(Q, V, rows)
+    assert H.shape == (q, 20)
+    np.testing.assert_allclose(np.linalg.norm(H, axis=0), 1.0, rtol=1e-12)
+    t = np.linspace(0, 2 * np.pi, 20_001)
+    for h, some in zip(H.T, rows, strict=True):
+        assert np.abs(Q[some] @ h).max() < 1e-12
+        if np.linalg.matrix_rank(Q[some]) == q - 2:
+            circle = null_space(Q[some]) @ np.stack([np.cos(t), np.sin(t)])
+            largest = values(Q, V, h[:, None])[0]
+            dense = values(Q, V, circle).max()
+            assert 0.999 * largest < dense <= largest * (1 + 1e-9)
+
+
 def test_of_many_rows_those_of_the_largest_kinks_have_circles(monkeypatch):
     rng = np.random.default_rng(0)
     Q, V = rng.standard_normal((50, 3)), rng.standard_normal((50, 2))
@@ -77,10 +104,9 @@ def test_narrow_maxima_of_one_feature_refute_no_bound(seed):
     assert model.objective_ <= exact.objective_ + 2e-4 * exact.zero_loss_
 
 
-@pytest.mark.parametrize("make", ["lognormal", "normal"])
-@pytest.mark.parametrize("estimator", [ConvexBNClassifier, ConvexBNRegressor])
-def test_narrow_maxima_of_two_features_refute_no_gap(estimator, make, monkeypatch):
-    """The gap of the dual point that was found, with the largest on all circles of kinks."""
+@pytest.fixture(name="solved")
+def _solved(monkeypatch):
+    """Problems and solutions of the adaptive solver, as it ends."""
     solved = []
     from skconvexbn.solvers import torch as backend
 
@@ -91,6 +117,13 @@ def test_narrow_maxima_of_two_features_refute_no_gap(estimator, make, monkeypatc
         return solved[-1][1]
 
     monkeypatch.setattr(backend, "solve_adaptive", keep)
+    return solved
+
+
+@pytest.mark.parametrize("make", ["lognormal", "normal"])
+@pytest.mark.parametrize("estimator", [ConvexBNClassifier, ConvexBNRegressor])
+def test_narrow_maxima_of_two_features_refute_no_gap(estimator, make, solved):
+    """The gap of the dual point that was found, with the largest on all circles of kinks."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((70, 2))
     X = np.exp(2 * X) if make == "lognormal" else X
@@ -101,12 +134,26 @@ def test_narrow_maxima_of_two_features_refute_no_gap(estimator, make, monkeypatc
     model.fit(X, y)
     assert model.converged_
     assert model.certificate_ == "search"
-    (problem, solution) = solved[-1]
-    largest = values(problem.Q, solution.V, circle_maxima(problem.Q, solution.V)).max()
-    gap = problem.primal(solution.H, solution.G, solution.b) - problem.dual(
-        solution.V, max(largest, solution.dual_norm)
-    )
-    assert gap <= 1.02 * model.tol * problem.zero_loss
+    problem, solution = solved[-1]
+    H = circle_maxima(problem.Q, solution.V)
+    assert checked_gap(problem, solution, H) <= 1.02 * model.tol * problem.zero_loss
+
+
+@pytest.mark.parametrize("seed", [9, 22, 23])
+def test_narrow_maxima_of_five_features_refute_no_gap(seed, solved):
+    """Heavy tails and uneven weights: random circles refuted it by a third of tol and more."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_t(1.0, (180, 5))
+    y = np.abs(X[:, 0]) + rng.standard_normal(180) > 1
+    weight = 10.0 ** rng.uniform(-3, 3, 180)
+    model = ConvexBNClassifier(random_state=0).fit(X, y, sample_weight=weight)
+    assert model.converged_
+    problem, solution = solved[-1]
+    size = np.linalg.norm(solution.V, axis=1) * np.linalg.norm(problem.Q, axis=1)
+    likely = np.log(size + 1e-300) + rng.gumbel(size=(5_000, len(size)))
+    rows = np.argpartition(-likely, 4, axis=1)[:, :4]
+    H = largest_on_kinks(problem.Q, solution.V, rows)
+    assert checked_gap(problem, solution, H) <= 1.02 * model.tol * problem.zero_loss
 
 
 @pytest.mark.parametrize("estimator", [ConvexBNClassifier, ConvexBNRegressor])
