@@ -144,6 +144,20 @@ def test_gated_equals_the_group_lasso_of_cvxpy(loss, C, fit_intercept):
     assert gap(problem, solution) <= 1e-7 * problem.zero_loss
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_gated_rounds_are_few_whatever_the_scales(seed):
+    """Residuals that are compared as they are, not by their units, took up to 100 and more."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((80, 4))
+    Y = X[:, :1] + rng.standard_normal((80, 2))
+    for beta in (0.01, 0.1, 1.0):
+        model = ConvexBNRegressor(
+            activation="gated_relu", beta=beta, n_arrangements=50, tol=1e-4, random_state=0
+        ).fit(X, 1e3 * Y if seed % 2 else Y)
+        assert model.converged_
+        assert model.n_iter_ <= 30
+
+
 def test_relaxing_the_cones_lowers_the_objective():
     problem = make_problem()
     arrangements = sample(problem.Q, directions(problem, 20))

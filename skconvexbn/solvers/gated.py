@@ -5,7 +5,7 @@
 by the alternating direction method of multipliers with the splits F = sum_j D_j Q S_j + 1 b^T and
 Z_j = S_j. Rows of F and Q are held times sqrt(w), so that heavy ones do not slow it. The system of
 its least squares step, I + (Q Q^T) o (D D^T), has n equations whatever the number of gates and does
-not depend on the step size (theory.md 9). The dual norm max_j ||Q^T D_j V||_2 is computed, so that
+not depend on the step size. The dual norm max_j ||Q^T D_j V||_2 is computed, so that
 the gap is exact among these gates.
 """
 
@@ -107,8 +107,9 @@ class _Splitting:
         return float(primal) ** 0.5, self.rho * float(dual) ** 0.5
 
     def _balance(self, primal: float, dual: float) -> None:
-        """Change the penalty, so that both residuals fall alike."""
-        ratio = primal * self.rho / max(dual, 1e-300)
+        """Change the penalty, so that both residuals fall alike, relative to F, Z and rho U."""
+        dual /= max(self.rho * _norm(self.U_F, self.U), 1e-300)
+        ratio = primal / max(dual * _norm(self.F, self.Z), 1e-300)
         factor = 2.0 if ratio > BALANCE else 0.5 if ratio < 1 / BALANCE else 1.0
         self.rho *= factor
         self.U_F, self.U = self.U_F / factor, self.U / factor
@@ -127,6 +128,10 @@ class _Splitting:
         V = p.dual_point(F.cpu().numpy())
         norms = torch.linalg.matrix_norm(self._adjoint(self.model.tensor(V) / self.root), ord=2)
         self.best.offer_dual(V, float(norms.max()))
+
+
+def _norm(*parts: Tensor) -> float:
+    return float(sum(a.square().sum() for a in parts)) ** 0.5
 
 
 def _shrink(S: Tensor, threshold: float) -> Tensor:
