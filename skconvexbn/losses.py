@@ -1,4 +1,4 @@
-"""Losses of the network output F against the targets Y (theory.md 1, 4, 6).
+"""Losses of the network output F against the targets Y (theory.md 1, 6, 10).
 
 Every loss here is that of an exponential family, ``sum_i w_i (A(f_i) - <y_i, f_i>)`` up to a
 constant, with convex log-partition A and mean function ``mu = grad A``. Targets may therefore be
@@ -50,8 +50,10 @@ class Loss(ABC):
 
     def root(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
         """S (n, C, C) with S S^T the second derivative in each row; raised where it is flat."""
-        eye = np.eye(F.shape[1])
-        return np.sqrt(np.maximum(self.hessian(F, w), _FLAT * w[:, None, None] * eye))
+        floor = _FLAT * w[:, None, None] * np.eye(F.shape[1])
+        if F.shape[1] == 1:
+            return np.sqrt(np.maximum(self.hessian(F, w), floor))
+        return np.linalg.cholesky(self.hessian(F, w) + floor)
 
     def proximal(
         self, A: np.ndarray, Y: np.ndarray, w: np.ndarray, rho: float, start: np.ndarray
@@ -113,6 +115,9 @@ class SquaredError(Loss):
 
     def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
         return w[:, None, None] * np.eye(F.shape[1])
+
+    def root(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
+        return np.sqrt(w)[:, None, None] * np.eye(F.shape[1])
 
     def proximal(
         self, A: np.ndarray, Y: np.ndarray, w: np.ndarray, rho: float, start: np.ndarray

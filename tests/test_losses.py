@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
+from skconvexbn.losses import BinaryLogLoss, Loss, MultinomialLogLoss, SquaredError
 
 RNG = np.random.default_rng(0)
 N = 6
@@ -47,6 +47,14 @@ def test_gradient_and_hessian(case):
             np.testing.assert_allclose(gradient[i, c], slope, rtol=1e-6, atol=1e-8)
             change = (loss.gradient(F + step, Y, W) - loss.gradient(F - step, Y, W)) / (2 * eps)
             np.testing.assert_allclose(hessian[i, c], change[i], rtol=1e-6, atol=1e-8)
+
+
+def test_root_of_the_hessian(case):
+    """Those of the losses, and what a loss inherits that has none of its own."""
+    loss, _, F = case
+    hessian = loss.hessian(F, W)
+    for S in (loss.root(F, W), Loss.root(loss, F, W)):
+        np.testing.assert_allclose(S @ S.transpose(0, 2, 1), hessian, rtol=1e-6, atol=1e-8)
 
 
 def test_value_and_gradient_at_once(case):
