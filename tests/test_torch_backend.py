@@ -525,6 +525,22 @@ def test_warm_start_is_never_worse(monkeypatch):
     assert model.n_neurons_ == n_neurons
 
 
+@pytest.mark.parametrize("certify", [True, False])
+def test_fits_to_some_of_many_rows_are_certified_as_those_to_all(certify, monkeypatch):
+    monkeypatch.setattr(adaptive, "START_ROWS", 60)
+    X, y = make_friedman1(200, 5, noise=1.0, random_state=0)
+    Q = Whitening.fit(X, np.ones(200)).basis().transform(X)
+    Y = ((y - y.mean()) / y.std())[:, None]
+    problem = Problem(Q, Y, np.ones(200), SquaredError(), 1.0, True)
+    thorough = []
+    close = adaptive._Run._close
+    monkeypatch.setattr(
+        adaptive._Run, "_close", lambda run, x: thorough.append(len(run.model.Q)) or close(run, x)
+    )
+    solve_adaptive(Model(problem, CPU), Options(tol=1e-2, max_iter=20, certify=certify), 1, CPU)
+    assert set(thorough) == ({60, 200} if certify else set())
+
+
 @pytest.mark.parametrize("setting", [torch.autocast("cpu"), torch.device("meta")])
 def test_settings_of_the_caller_do_not_reach_the_solver(setting):
     X, y = make_friedman1(100, 5, random_state=0)

@@ -91,6 +91,7 @@ class _Run:
 
     def __init__(self, model: Model, options: Options, shrink: int, device: torch.device) -> None:
         self.model, self.problem, self.options = model, model.problem, options
+        self.shrink = shrink
         self.best = Incumbent(self.problem, options, "search", str(device))
         self.search = Search(model.Q, options.seed, shrink, device, rough=not options.certify)
         self.curvature = Curvature(model)
@@ -109,7 +110,7 @@ class _Run:
             x, F = self._move(x, width / np.sqrt(len(self.problem.Y)))
             width = max(width * factor, last)
             small = before - self.best.primal <= SETTLED * self.best.limit
-            settled = not certify and self.best.n_iter > 0 and small
+            self.best.finished = settled = not certify and self.best.n_iter > 0 and small
             if not settled:
                 self._find_cuts(x, F, opened)
             remark = f"cuts {len(self.cuts)}"
@@ -137,8 +138,8 @@ class _Run:
         rng = np.random.default_rng(options.seed)
         if n > 2 * START_ROWS:  # neurons of a fit to some of the rows
             rows = np.sort(rng.choice(n, START_ROWS, replace=False))
-            subset = Model(problem.subset(rows), self.model.Q.device)
-            few = solve_adaptive(subset, self._start_options(), 1, self.search.device)
+            subset = Model(problem.subset(rows), self.model.Q.device, self.shrink)
+            few = solve_adaptive(subset, self._start_options(), self.shrink, self.search.device)
             self.best.offer(few.H, few.G, few.b)
             if few.interrupted:
                 raise KeyboardInterrupt
@@ -149,7 +150,8 @@ class _Run:
 
     def _start_options(self) -> Options:
         left = START_SHARE * max(self.options.max_time - self.best.seconds, 0.0)
-        return replace(START_OPTIONS, seed=self.options.seed, max_time=left)
+        seed, certify = self.options.seed, self.options.certify
+        return replace(START_OPTIONS, seed=seed, max_time=left, certify=certify)
 
     def _finish(self, x: Measure, widths: tuple[float, ...]) -> Measure:
         """Descents without searches: cheap, and the objective is then at a local minimum too."""
@@ -199,7 +201,7 @@ class _Run:
         problem, best = self.problem, self.best
         V = self.model.tensor(problem.dual_point(F.cpu().numpy()))
         certify, near = self.options.certify, NEAR * problem.beta
-        if opened and self.hopping:  # the next one is near, and goes on with them
+        if opened and self.hopping is not None:  # the next one is near, and goes on with them
             found = self.search.values(V, join(x.neurons, self.hopping.chains))
         else:
             found = self.search.round(
@@ -282,7 +284,8 @@ class _Run:
         late = FINAL_WIDTHS if self.options.tol <= FINE else FINAL_WIDTHS[-1:]
         for generations, widths in ((SHORTEST, early), (length, late)):
             self._hop(hopping, generations)
-            self.cuts = self.search.distinct(join(hopping.maxima(), self.cuts), 0.0, 2 * MAX_POOL)
+            found = join(hopping.maxima(), self.search.values(V, self.cuts))
+            self.cuts = self.search.distinct(found, 0.0, 2 * MAX_POOL)
             if best.closed:
                 x = self._finish(x, widths)
         return x

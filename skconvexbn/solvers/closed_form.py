@@ -134,6 +134,7 @@ def _rounds(problem: Problem, best: Incumbent) -> Iterator[str]:
         joined, dual_norm = _copositive_maximum(U, P, None if best.last_round else limit)
         best.offer_dual(V, dual_norm)
         if dual_norm <= limit:
+            best.finished = True
             yield "violated 0"
             return
         yield f"violated {len(joined)}"
@@ -149,9 +150,8 @@ def _rounds(problem: Problem, best: Incumbent) -> Iterator[str]:
 
 def _output_weights(problem: Problem, P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """G and b for given P: the group lasso, which separates where P = I and b = 0."""
-    K = len(P)
     squared = isinstance(problem.loss, SquaredError) and not problem.fit_intercept
-    if squared and P.shape == (K, K) and np.array_equal(P, np.eye(K)):
+    if squared and np.array_equal(P, np.eye(len(P))):
         target = np.sqrt(problem.w)[:, None] * problem.Y
         norms = np.linalg.norm(target, axis=1, keepdims=True)
         shrunk = np.maximum(1 - problem.beta / np.maximum(norms, 1e-300), 0) * target

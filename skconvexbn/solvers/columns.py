@@ -38,8 +38,9 @@ def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterat
         cuts = in_arrangements(problem.Q, V, arrangements, problem.beta)
         best.offer_dual(V, cuts.dual_norm)
         violated = cuts.worst(problem.beta * (1 + SLACK), MAX_ADDED)
+        best.finished = not len(violated)
         yield f"violated {len(violated)}"
-        if not len(violated):
+        if best.finished:
             return
         H, G, values = t(cuts.H[:, violated]), t(cuts.G[violated]), t(cuts.values[violated])
         some = x.with_columns(Maxima(H, G, values))

@@ -1,4 +1,4 @@
-"""Descent on the weights of a network, kinks smoothed (theory.md 2, 9).
+"""Descent on the weights of a network, kinks smoothed (theory.md 4).
 
 With h_j and g_j free, (P) is smooth up to the kinks of the ReLU:
 

@@ -1,4 +1,4 @@
-"""Output weights of given neurons, to the resolution of float64.
+"""Output weights of given neurons, to the resolution of float64 (theory.md 11).
 
     min over G, b of Loss(R G + 1 b^T, Y) + beta sum_j ||g_j||
 

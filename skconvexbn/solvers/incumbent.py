@@ -11,7 +11,11 @@ from ..problem import Certificate, Options, Problem, Round, Solution
 
 
 class Incumbent:
-    """Best network (H, G, b) and best feasible dual point V of a problem while it is solved."""
+    """Best network (H, G, b) and best feasible dual point V of a problem while it is solved.
+
+    A solver says with ``finished`` that its rounds would end without a limit, and with
+    ``cut_short`` that the search behind the dual norm did not.
+    """
 
     def __init__(
         self, problem: Problem, options: Options, certificate: Certificate, device: str
@@ -25,7 +29,7 @@ class Incumbent:
         self.primal = problem.zero_loss
         self.limit = options.tol * problem.zero_loss
         self.V, self.dual_norm, self.dual = np.zeros_like(problem.Y), 0.0, -np.inf
-        self.n_iter, self.cut_short = 0, False
+        self.n_iter, self.cut_short, self.finished = 0, False, False
 
     @property
     def gap(self) -> float:
@@ -86,7 +90,7 @@ class Incumbent:
                     gap = max(self.gap, 0.0)  # less is rounding
                     self.options.report(Round(self.n_iter, *values, gap, len(self.G), remark))
                 if last or self.closed:
-                    limited = not self.closed
+                    limited = not (self.closed or self.finished)
                     break
         except KeyboardInterrupt:
             interrupted = True

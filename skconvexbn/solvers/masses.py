@@ -1,4 +1,4 @@
-"""Optimal masses of given pairs (h_j, g_j), by Newton's method (theory.md 3)."""
+"""Optimal masses of given pairs (h_j, g_j), by Newton's method (theory.md 4, 11)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks as measures: masses on pairs of unit vectors, on the device of the solver (theory.md 3).
+"""Networks as measures: masses on pairs of unit vectors, on the device of the solver (theory.md 4).
 
 F = sum_j c_j relu(Q h_j) g_j^T + 1 b^T with ||h_j|| = ||g_j|| = 1 and c_j >= 0, penalty
 beta sum_j c_j. Rows are visited in blocks, so that memory does not grow with n times neurons.

@@ -1,4 +1,4 @@
-"""Quadratic programs over non-negative variables, by the linear equations of their support."""
+"""Quadratic programs over non-negative variables, by their support's equations (theory.md 11)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Second-order cones {(t, s): ||s|| <= t}, many at once: rows (J, 1 + q).
+"""Second-order cones {(t, s): ||s|| <= t}, many at once: rows (J, 1 + q) (theory.md 11).
 
 Jordan algebra and Nesterov-Todd scaling as in L. Vandenberghe, "The CVXOPT linear and quadratic
 cone program solvers", 2010.
