@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from threading import Event, Lock, Thread
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """The libraries that are loaded: to look for them takes several milliseconds."""
+    return ThreadpoolController()
 
 
 class _Limits:
@@ -28,9 +35,12 @@ class _Limits:
         import torch
 
         cls.torch = torch.get_num_threads()
-        with threadpool_limits(1, "blas"):
+        try:
+            with _libraries().limit(limits=1, user_api="blas"):
+                entered.set()
+                left.wait()
+        finally:
             entered.set()
-            left.wait()
 
 
 def _forget() -> None:
@@ -53,8 +63,12 @@ def one_blas_thread() -> Iterator[None]:
         if not _Limits.blas_jobs:
             entered, _Limits.left = Event(), Event()
             _Limits.holder = Thread(target=_Limits.hold, args=(entered, _Limits.left), daemon=True)
-            _Limits.holder.start()
-            entered.wait()
+            try:
+                _Limits.holder.start()
+                entered.wait()
+            except BaseException:  # an interrupt: lift the limit as soon as it is set
+                _Limits.left.set()
+                raise
         _Limits.blas_jobs += 1
     try:
         yield
