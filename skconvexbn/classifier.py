@@ -104,8 +104,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         Start from the neurons of the previous fit ("adaptive"), or add their arrangements to
         those sampled. No effect with ``activation="gated_relu"``, whose gates are those drawn.
     random_state : int, RandomState instance or None, default=None
-        Draws the arrangements, and the starts of the search behind ``beta="auto"``. An int makes
-        fits reproducible, whatever the order of the rows.
+        Draws sampled arrangements, first neurons and the starts of all searches. An int makes fits
+        reproducible, whatever the order of the rows.
     verbose : int, default=0
         1 prints a line for every round: seconds, objective, lower bound, gap as a fraction of
         ``zero_loss_``, neurons, and what the solver has to say. 2 shows a bar instead, on terminals
@@ -299,6 +299,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
             raise ValueError(
                 f"The weights in class_weight must be finite numbers >= 0, got {self.class_weight}."
             )
+        self._log_loss = self.loss == "log_loss"
         self.classes_, codes = np.unique(y, return_inverse=True)
         kept = weight > NEGLIGIBLE * weight.max()
         self._present = np.unique(codes[kept])
@@ -314,7 +315,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
 
     def _targets(self, codes: np.ndarray, n_classes: int) -> tuple[np.ndarray, Loss]:
         """Targets (n, C) and loss of class codes (n,)."""
-        log_loss = self.loss == "log_loss"
+        log_loss = self._log_loss
         if n_classes == 2:
             positive = codes[:, None].astype(np.float64)
             return (positive, BinaryLogLoss()) if log_loss else (2 * positive - 1, SquaredError())
@@ -329,7 +330,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
             b[present] = 0.0
             if len(present) > 2:
                 A[:, present] = np.eye(len(present))
-            elif self.loss == "log_loss":
+            elif self._log_loss:
                 A[:, present] = 0.0, 1.0
             else:
                 A[:, present], b[present] = (-0.5, 0.5), 0.5
@@ -385,7 +386,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
             Probabilities, in the order of ``classes_``.
         """
         F = self.decision_function(X)
-        if self.loss == "log_loss":
+        if self._log_loss:
             if F.ndim == 1:
                 return np.stack([expit(-F), expit(F)], axis=1)
             with np.errstate(under="ignore"):
@@ -412,7 +413,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         ndarray of shape (n_samples, n_classes)
             Log-probabilities, in the order of ``classes_``.
         """
-        if self.loss != "log_loss":
+        check_is_fitted(self)
+        if not self._log_loss:
             with np.errstate(divide="ignore"):
                 return np.log(self.predict_proba(X))
         F = self.decision_function(X)
@@ -447,9 +449,9 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         True
         """
         check_is_fitted(self)
-        if self.loss != "log_loss":
+        if not self._log_loss:
             raise ValueError(
-                f"MLPClassifier has logistic probabilities, not those of loss={self.loss!r}; use "
+                "MLPClassifier has logistic probabilities, not those of loss='squared_error'; use "
                 "loss='log_loss', to_torch() for the outputs, or skl2onnx with skconvexbn.onnx."
             )
         return to_mlp(self._network, getattr(self, "feature_names_in_", None), self.classes_)

@@ -186,6 +186,19 @@ def test_probabilities_of_squared_error(kind):
         np.testing.assert_allclose(model.predict_log_proba(far), np.log(probabilities))
 
 
+def test_a_loss_set_after_the_fit_is_for_the_next_one():
+    X, y = small("multiclass")
+    model = ConvexBNClassifier(random_state=0).fit(X, y)
+    before = model.predict_proba(X), model.predict_log_proba(X)
+    model.set_params(loss="squared_error")
+    np.testing.assert_array_equal((model.predict_proba(X), model.predict_log_proba(X)), before)
+    np.testing.assert_allclose(model.to_sklearn_mlp().predict_proba(X), before[0], atol=1e-8)
+    model.fit(X, y).set_params(loss="log_loss")
+    assert model.predict_proba(X).min() == 0.0
+    with pytest.raises(ValueError, match="not those of loss='squared_error'"):
+        model.to_sklearn_mlp()
+
+
 @pytest.mark.parametrize("dump", [pickle, joblib])
 def test_pickle(dump, tmp_path):
     X, y = small("multiclass")
