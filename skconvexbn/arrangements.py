@@ -90,7 +90,7 @@ def sample(Q: np.ndarray, H: np.ndarray) -> Arrangements:
     return Arrangements(bits[first], len(Q), directions=H[:, first])
 
 
-def enumerate_all(Q: np.ndarray, max_count: int = MAX_ENUMERATED) -> Arrangements:
+def enumerate_all(Q: np.ndarray) -> Arrangements:
     """All arrangements whose cone {h : (2D - I) Q h >= 0} has an interior; the others are faces.
 
     Every row defines a hyperplane in the space of h; the arrangements are the cells of these
@@ -100,13 +100,11 @@ def enumerate_all(Q: np.ndarray, max_count: int = MAX_ENUMERATED) -> Arrangement
     Parameters
     ----------
     Q : ndarray of shape (n, q)
-    max_count : int
-        Limit on the number of arrangements.
 
     Raises
     ------
     ValueError
-        If there may be more than ``max_count`` arrangements, or too many for so many rows; the
+        If there may be more than MAX_ENUMERATED arrangements, or too many for so many rows; the
         message has the count.
 
     Examples
@@ -117,7 +115,7 @@ def enumerate_all(Q: np.ndarray, max_count: int = MAX_ENUMERATED) -> Arrangement
     """
     R, group, orientation = _hyperplanes(Q)
     count = count_arrangements(*R.shape)
-    max_count = min(max_count, MAX_ENTRIES // max(len(Q), 1))
+    max_count = min(MAX_ENUMERATED, MAX_ENTRIES // max(len(Q), 1))
     if count > max_count:
         raise ValueError(
             f"Enumeration of up to {count:.6g} arrangements of {len(R)} distinct rows in "

@@ -46,11 +46,17 @@ BIAS_SCALE = 3.0
 DECAY, MIN_SHARE = 20.0, 0.01
 
 
+def without_searched(constraints: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Constraints of the parameters of an estimator but for those that a search chooses."""
+    chosen = ("beta", "rank", "shrinkage", "warm_start")
+    return {name: allowed for name, allowed in constraints.items() if name not in chosen}
+
+
 class CrossValidated(ConvexBNBase):
     """An estimator whose parameters are chosen by cross-validation."""
 
     _parameter_constraints: dict[str, list[Any]] = {
-        **ConvexBNBase._parameter_constraints,
+        **without_searched(ConvexBNBase._parameter_constraints),
         "betas": [StrOptions({"auto"}), "array-like"],
         "ranks": ["array-like"],
         "shrinkages": ["array-like"],
@@ -60,8 +66,6 @@ class CrossValidated(ConvexBNBase):
         "average": ["boolean"],
         "n_jobs": [Integral, None],
     }
-    for name in ("beta", "rank", "shrinkage", "warm_start"):
-        _parameter_constraints.pop(name)
 
     # The estimator without search.
     _plain: type[ConvexBNBase]

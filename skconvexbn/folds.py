@@ -22,6 +22,13 @@ def as_indices(part: Any, n: int) -> np.ndarray:
     indices = np.asarray(part)
     if not indices.size:
         return indices.astype(int)
+    if indices.dtype.kind == "b" and indices.shape != (n,):
+        raise ValueError(f"cv has a mask of shape {indices.shape}, X has {n} samples; give ({n},).")
+    if indices.dtype.kind not in "iub" or indices.ndim != 1:
+        raise ValueError(
+            f"cv has a part of shape {indices.shape} and type {indices.dtype}; give lists of "
+            "indices, which are integers, or masks."
+        )
     if indices.dtype.kind in "iu" and not -n <= indices.min() <= indices.max() < n:
         bad = indices[(indices < -n) | (indices >= n)][0]
         raise ValueError(f"cv has index {bad}, X has {n} samples; give indices below that.")

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import get_scorer
 
 from .classifier import ConvexBNClassifier
-from .cross_validation import CrossValidated
+from .cross_validation import CrossValidated, without_searched
 from .regressor import ConvexBNRegressor
 
 
@@ -73,7 +73,8 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
         Seconds after which a fit ends with the round it is in; None sets no limit. One too low
         favours large betas, whose fits are faster: the search warns of candidates that it ended.
     random_state : int, RandomState instance or None, default=None
-        Draws the arrangements and starts of searches, the same for every fit.
+        Draws sampled arrangements, first neurons and the starts of all searches, the same for
+        every fit.
     verbose : int, default=0
         1 prints a line for every fold, rank and shrinkage when its fits are done, and the best; 2
         also lines for every fit and its rounds, 3 bars instead of these where they can be shown.
@@ -207,7 +208,8 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
         Seconds after which a fit ends with the round it is in; None sets no limit. One too low
         favours large betas, whose fits are faster: the search warns of candidates that it ended.
     random_state : int, RandomState instance or None, default=None
-        Draws the arrangements and starts of searches, the same for every fit.
+        Draws sampled arrangements, first neurons and the starts of all searches, the same for
+        every fit.
     verbose : int, default=0
         1 prints a line for every fold, rank and shrinkage when its fits are done, and the best; 2
         also lines for every fit and its rounds, 3 bars instead of these where they can be shown.
@@ -268,11 +270,9 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
     """
 
     _parameter_constraints = {
-        **ConvexBNClassifier._parameter_constraints,
+        **without_searched(ConvexBNClassifier._parameter_constraints),
         **CrossValidated._parameter_constraints,
     }
-    for name in ("beta", "rank", "shrinkage", "warm_start"):
-        _parameter_constraints.pop(name)
     _plain = ConvexBNClassifier
 
     def __init__(

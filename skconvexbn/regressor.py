@@ -89,8 +89,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         Start from the neurons of the previous fit ("adaptive"), or add their arrangements to
         those sampled. No effect with ``activation="gated_relu"``, whose gates are those drawn.
     random_state : int, RandomState instance or None, default=None
-        Draws the arrangements, and the starts of the search behind ``beta="auto"``. An int makes
-        fits reproducible, whatever the order of the rows.
+        Draws sampled arrangements, first neurons and the starts of all searches. An int makes fits
+        reproducible, whatever the order of the rows.
     verbose : int, default=0
         1 prints a line for every round: seconds, objective, lower bound, gap as a fraction of
         ``zero_loss_``, neurons, and what the solver has to say. 2 shows a bar instead, on terminals

@@ -608,6 +608,9 @@ ROWS = np.arange(90)
         ([(ROWS, [])], "Test fold 1 of 1 is empty"),
         ([([], ROWS)], "Training fold 1 of 1 has fewer than 2 samples"),
         ([(ROWS, ROWS + 1)], f"cv has index {len(ROWS)}, X has {len(ROWS)} samples; give"),
+        ([(ROWS > 20, ROWS[:70] > 20)], r"cv has a mask of shape \(70,\), X has 90 samples; give"),
+        ([(ROWS / 1.0, ROWS)], r"cv has a part of shape \(90,\) and type float64; give"),
+        ([(ROWS, ROWS[:, None])], r"cv has a part of shape \(90, 1\) and type int64; give"),
         ([(ROWS[:1], ROWS[1:])], "Training fold 1 of 1 has fewer than 2 samples"),
         ([(ROWS[:5], ROWS[5:])], "Training fold 1 of 1 has no sample of positive weight"),
     ],
@@ -690,3 +693,15 @@ def test_weights_of_a_class_that_a_fold_lacks():
 def test_ranks_keep_their_types(data):
     search = ConvexBNRegressorCV(**{**SMALL, "ranks": (2, 0.5)}).fit(*data[:2])
     assert {type(rank) for rank in search.cv_results_["param_rank"]} == {int, float}
+
+
+def test_candidates_that_settle_in_their_last_round_are_not_limited():
+    X = np.random.default_rng(0).standard_normal((40, 80))
+    search = ConvexBNClassifierCV(betas=[0.1, 1.0], shrinkages=(0.0,), cv=3, max_iter=1)
+    assert search.fit(X, np.arange(40) % 3).backend_ == "closed_form"  # without a warning
+
+
+def test_the_search_has_no_parameter_names_beside_its_own():
+    for search in (ConvexBNRegressorCV, ConvexBNClassifierCV):
+        assert not hasattr(search, "name")
+        assert set(search._parameter_constraints) == set(search().get_params())
