@@ -24,11 +24,11 @@ from report import FOLDER, save, table
 from sklearn.datasets import load_diabetes, make_friedman1
 
 from skconvexbn import ConvexBNRegressor
-from skconvexbn.ascent import normalise
-from skconvexbn.hopping import N_CHAINS, BasinHopping
 from skconvexbn.losses import SquaredError
+from skconvexbn.oracle.ascent import normalise
+from skconvexbn.oracle.hopping import N_CHAINS, BasinHopping
+from skconvexbn.oracle.search import Maxima, Search
 from skconvexbn.problem import Options, Problem
-from skconvexbn.search import Maxima, Search
 from skconvexbn.solvers.torch import solve
 from skconvexbn.whitening import Whitening
 

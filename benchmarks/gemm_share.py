@@ -22,10 +22,10 @@ from sklearn.datasets import load_digits, make_friedman1
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skconvexbn.hopping import BasinHopping
 from skconvexbn.losses import MultinomialLogLoss, SquaredError
+from skconvexbn.oracle.hopping import BasinHopping
+from skconvexbn.oracle.search import Search
 from skconvexbn.problem import Options, Problem
-from skconvexbn.search import Search
 from skconvexbn.solvers.measure import Measure, Model
 from skconvexbn.solvers.torch import solve
 from skconvexbn.whitening import Whitening

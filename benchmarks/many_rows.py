@@ -18,11 +18,11 @@ from report import save, table
 from sklearn.datasets import make_friedman1
 
 from skconvexbn import ConvexBNRegressor
-from skconvexbn.ascent import normalise
-from skconvexbn.hopping import BasinHopping
 from skconvexbn.losses import SquaredError
+from skconvexbn.oracle.ascent import normalise
+from skconvexbn.oracle.hopping import BasinHopping
+from skconvexbn.oracle.search import Maxima, Search
 from skconvexbn.problem import Options, Problem
-from skconvexbn.search import Maxima, Search
 from skconvexbn.solvers.torch import solve
 from skconvexbn.whitening import Whitening
 

@@ -18,7 +18,7 @@ from report import save
 
 import skconvexbn.base
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
-from skconvexbn.circles import MAX_COLUMNS, circle_maxima
+from skconvexbn.oracle.circles import MAX_COLUMNS, circle_maxima
 
 COLUMNS, FRACTIONS = (1, 2, 4, 6), (1.0, 0.1, 0.01)
 TAILS = {

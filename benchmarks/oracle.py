@@ -21,11 +21,11 @@ from adaptive import data_sets, make_problem
 from report import save, table
 from threadpoolctl import threadpool_limits
 
-from skconvexbn.ascent import normalise
-from skconvexbn.hopping import N_CHAINS, BasinHopping
-from skconvexbn.oracle import multi_start
+from skconvexbn.oracle.ascent import normalise
+from skconvexbn.oracle.cones import multi_start
+from skconvexbn.oracle.hopping import N_CHAINS, BasinHopping
+from skconvexbn.oracle.search import Maxima, Search
 from skconvexbn.problem import Options
-from skconvexbn.search import Maxima, Search
 from skconvexbn.solvers.torch import solve
 
 BETA, SEEDS, TIMES = 0.1, (1, 2, 3), 100

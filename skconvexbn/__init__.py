@@ -2,8 +2,7 @@
 
 from .classifier import ConvexBNClassifier
 from .display import ConvergenceDisplay, NeuronsDisplay, RegularizationPathDisplay
-from .model_selection import ConvexBNClassifierCV, ConvexBNRegressorCV
-from .path import convex_bn_path
+from .model_selection import ConvexBNClassifierCV, ConvexBNRegressorCV, convex_bn_path
 from .regressor import ConvexBNRegressor
 
 __all__ = [

@@ -24,7 +24,7 @@ from .arrangements import Arrangements, enumerate_all, sample
 from .data import DistinctRows
 from .export import to_torch
 from .losses import Loss
-from .network import Network, simplify
+from .network import Network
 from .problem import Neurons, Options, Problem
 from .progress import progress
 from .solvers import BACKENDS, choose_backend, get_solver
@@ -41,8 +41,6 @@ MIN_SPREAD, MAX_SPREAD = 1e-305, 1e307
 MAX_BIAS_SCALE = 1e6
 # beta in the units of the solver: far above any beta_max.
 MAX_BETA = 1e150
-# Gaps below this fraction of the zero model's loss are rounding.
-ROUNDING = 1e-9
 
 
 def _check_spread(X: np.ndarray) -> None:
@@ -215,39 +213,7 @@ class ConvexBNBase(BaseEstimator):
             )
             solution = get_solver(task.backend)(problem, task.arrangements, options)
         seconds = time.perf_counter() - begin
-        H, G, b, gates = solution.H, solution.G, solution.b, solution.gates
-        if gates is None:
-            H, G, b = simplify(problem, H, G, b)
-        b = problem.loss.canonical_intercept(b)
-        objective = problem.primal(H, G, b, gates)
-        gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
-        closed = bool(gap <= max(self.tol, ROUNDING) * problem.zero_loss)
-        objective, gap, zero_loss = (
-            units.objective * v for v in (objective, gap, problem.zero_loss)
-        )
-        history = np.array(solution.history or [(seconds, 0.0, 0.0)])
-        history[:, 1:] *= units.objective
-        history[-1, 1:] = objective, objective - gap
-        return Fit(
-            network=Network.from_neurons(
-                task.basis, H, units.beta * G, units.output * b + units.centre, gates
-            ),
-            basis=task.basis,
-            start=(H, G) if len(G) else None,
-            beta=beta,
-            objective=objective,
-            gap=gap,
-            zero_loss=zero_loss,
-            certificate=solution.certificate,
-            converged=closed and not solution.interrupted and not solution.cut_short,
-            interrupted=solution.interrupted,
-            cut_short=solution.cut_short,
-            limited=solution.limited,
-            n_iter=solution.n_iter,
-            backend=task.backend,
-            device=solution.device,
-            history=history,
-        )
+        return Fit.of(task, problem, solution, beta, self.tol, seconds)
 
     def _solve_path(
         self,

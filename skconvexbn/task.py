@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from .arrangements import Arrangements
 from .data import DistinctRows
 from .losses import Loss, SquaredError
-from .network import Network
+from .network import Network, simplify
 from .noise import noise_share, total_variation
-from .oracle import multi_start
-from .problem import Certificate, Neurons, Problem
+from .oracle.cones import multi_start
+from .problem import Certificate, Neurons, Problem, Solution
 from .units import Units
 from .whitening import Basis, Whitening
 
 # Starts, steps and last step of the oracle behind beta="auto", which needs no more.
 ORACLE = 60, 30, 0.01
-# Of squared error, and of log loss: the constant of beta="auto", and the largest share of beta_max
-# that it takes. Few rows, or few of one class, else leave no neurons; a tenth for log loss would
-# follow classes of next to no weight.
-AUTO = (0.5, 0.1), (0.16, 0.2)
+
+
+class AutoRule(NamedTuple):
+    """The constant of beta="auto", and the largest share of beta_max that it takes."""
+
+    constant: float
+    share: float
+
+
+# Few rows, or few of one class, would leave no neurons without the share; a tenth for log loss
+# would follow classes of next to no weight.
+SQUARED_ERROR, LOG_LOSS = AutoRule(0.5, 0.1), AutoRule(0.16, 0.2)
 # Of squared error on one-hot vectors, which the above alone would give too many neurons: the
 # constant of the least beta.
 ONE_HOT = 0.7
 # beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
 BETA_LIMIT = 1e-7
+# Gaps below this fraction of the zero model's loss are rounding.
+ROUNDING = 1e-9
 # A beta_max below this is rounding, in units of ||sqrt(w)|| ||sqrt(w) Q||: V is w times order 1.
 NO_SIGNAL = 1e-14
 
@@ -83,8 +94,8 @@ class Task:
             return float(BETA_LIMIT * (beta_max or units.beta))
         if beta_max == 0:
             return float(units.beta)
-        constant, share = AUTO[not squared]
-        return float(min(self._by_noise(constant, beta_max), share * beta_max))
+        rule = SQUARED_ERROR if squared else LOG_LOSS
+        return float(min(self._by_noise(rule.constant, beta_max), rule.share * beta_max))
 
     def _by_noise(self, constant: float, beta_max: float) -> float:
         """A constant times nu^1.5 q n^-1/4, and times std(Y) if the error is squared.
@@ -131,6 +142,51 @@ class Fit:
     backend: str
     device: str
     history: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        task: Task,
+        problem: Problem,
+        solution: Solution,
+        beta: float,
+        tol: float,
+        seconds: float,
+    ) -> Fit:
+        """Fit of a task's problem at this beta, which took so long, by a solution of it."""
+        H, G, b, gates = solution.H, solution.G, solution.b, solution.gates
+        if gates is None:
+            H, G, b = simplify(problem, H, G, b)
+        b = problem.loss.canonical_intercept(b)
+        units, objective = task.units, problem.primal(H, G, b, gates)
+        gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
+        closed = bool(gap <= max(tol, ROUNDING) * problem.zero_loss)
+        objective, gap, zero_loss = (
+            units.objective * v for v in (objective, gap, problem.zero_loss)
+        )
+        history = np.array(solution.history or [(seconds, 0.0, 0.0)])
+        history[:, 1:] *= units.objective
+        history[-1, 1:] = objective, objective - gap
+        return cls(
+            network=Network.from_neurons(
+                task.basis, H, units.beta * G, units.output * b + units.centre, gates
+            ),
+            basis=task.basis,
+            start=(H, G) if len(G) else None,
+            beta=beta,
+            objective=objective,
+            gap=gap,
+            zero_loss=zero_loss,
+            certificate=solution.certificate,
+            converged=closed and not solution.interrupted and not solution.cut_short,
+            interrupted=solution.interrupted,
+            cut_short=solution.cut_short,
+            limited=solution.limited,
+            n_iter=solution.n_iter,
+            backend=task.backend,
+            device=solution.device,
+            history=history,
+        )
 
     @property
     def n_neurons(self) -> int:

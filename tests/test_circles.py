@@ -8,8 +8,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.arrangements import enumerate_all
-from skconvexbn.circles import circle_maxima, largest_on_kinks
-from skconvexbn.oracle import in_arrangements
+from skconvexbn.oracle.circles import circle_maxima, largest_on_kinks
+from skconvexbn.oracle.cones import in_arrangements
 
 
 def values(Q, V, H):
@@ -79,7 +79,7 @@ def test_largest_on_the_circle_of_kinks(q, C):
 def test_of_many_rows_those_of_the_largest_kinks_have_circles(monkeypatch):
     rng = np.random.default_rng(0)
     Q, V = rng.standard_normal((50, 3)), rng.standard_normal((50, 2))
-    monkeypatch.setattr("skconvexbn.circles.AT_MOST", 7 * V.size)
+    monkeypatch.setattr("skconvexbn.oracle.circles.AT_MOST", 7 * V.size)
     H = circle_maxima(Q, V)
     assert H.shape == (3, 7)
     size = np.linalg.norm(V, axis=1) * np.linalg.norm(Q, axis=1)

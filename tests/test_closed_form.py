@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.arrangements import enumerate_all
-from skconvexbn.oracle import in_arrangements
+from skconvexbn.oracle.cones import in_arrangements
 from skconvexbn.solvers import closed_form
 from skconvexbn.solvers.closed_form import _component_maximum, _copositive_maximum
 

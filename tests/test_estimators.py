@@ -379,7 +379,7 @@ def test_auto_beta_is_free_of_scale(kind, factor):
 def test_auto_beta_follows_the_rule(capped):
     """With beta_max and the share of noise by other ways than the estimators'."""
     from skconvexbn.arrangements import enumerate_all
-    from skconvexbn.oracle import in_arrangements
+    from skconvexbn.oracle.cones import in_arrangements
     from skconvexbn.whitening import Whitening
 
     X = np.random.default_rng(0).standard_normal((60, 2))

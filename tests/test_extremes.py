@@ -210,7 +210,7 @@ def test_just_below_beta_max_there_is_a_neuron():
     y = RNG.standard_normal(12)
     big = ConvexBNRegressor(beta=1e3, arrangements="exact").fit(X, y)
     from skconvexbn.arrangements import enumerate_all
-    from skconvexbn.oracle import in_arrangements
+    from skconvexbn.oracle.cones import in_arrangements
     from skconvexbn.whitening import Whitening
 
     Q = Whitening.fit(X, np.ones(12)).basis().transform(X)

@@ -29,7 +29,7 @@ from skconvexbn import (
     ConvexBNRegressorCV,
 )
 from skconvexbn.base import ConvexBNBase
-from skconvexbn.model_selection import neg_brier_score, neg_log_loss
+from skconvexbn.model_selection.estimators import neg_brier_score, neg_log_loss
 from skconvexbn.solvers.adaptive import solve_adaptive
 from skconvexbn.threads import _Limits, one_blas_thread, one_thread
 from skconvexbn.whitening import Whitening

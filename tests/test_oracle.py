@@ -8,7 +8,7 @@ import pytest
 
 from skconvexbn import oracle
 from skconvexbn.arrangements import Arrangements, enumerate_all, sample
-from skconvexbn.oracle import climb_cones, in_arrangements, multi_start, project_onto_cone
+from skconvexbn.oracle.cones import climb_cones, in_arrangements, multi_start, project_onto_cone
 
 RNG = np.random.default_rng(3)
 

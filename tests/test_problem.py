@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 from skconvexbn.arrangements import enumerate_all
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
-from skconvexbn.oracle import in_arrangements
+from skconvexbn.oracle.cones import in_arrangements
 from skconvexbn.problem import Problem
 
 RNG = np.random.default_rng(1)

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor, ConvexBNRegressorCV
 from skconvexbn.arrangements import enumerate_all, sample
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
-from skconvexbn.oracle import in_arrangements
+from skconvexbn.oracle.cones import in_arrangements
 from skconvexbn.problem import Options, Problem
 from skconvexbn.solvers import columns, cones, gated
 from skconvexbn.solvers import cvxpy as cvxpy_backend

@@ -6,10 +6,10 @@ import torch
 from reference import basis
 
 from skconvexbn.arrangements import enumerate_all
-from skconvexbn.ascent import Slope, fast_bfloat16, normalise
-from skconvexbn.hopping import BasinHopping
-from skconvexbn.oracle import in_arrangements, multi_start, units
-from skconvexbn.search import Maxima, Search
+from skconvexbn.oracle.ascent import Slope, fast_bfloat16, normalise
+from skconvexbn.oracle.cones import in_arrangements, multi_start, step_scale
+from skconvexbn.oracle.hopping import BasinHopping
+from skconvexbn.oracle.search import Maxima, Search
 
 DEVICES = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
 
@@ -92,7 +92,7 @@ def test_some_random_starts_have_a_row_on_their_kink():
 @pytest.mark.parametrize("n_outputs", [1, 3])
 def test_search_finds_a_planted_maximum(n_outputs, bfloat16, monkeypatch):
     """V = relu(Q h) g^T is at most ||V||, and reaches its square over the norm at h."""
-    monkeypatch.setattr("skconvexbn.ascent.fast_bfloat16", lambda device: bfloat16)
+    monkeypatch.setattr("skconvexbn.oracle.ascent.fast_bfloat16", lambda device: bfloat16)
     rng = np.random.default_rng(5)
     Q = torch.as_tensor(basis(rng, 300, 15))
     h = normalise(torch.as_tensor(rng.standard_normal(15)))
@@ -146,7 +146,7 @@ def test_coarse_steps_climb_as_high(n_outputs, monkeypatch):
     V = torch.as_tensor(rng.standard_normal((400, n_outputs)))
     ends = []
     for bfloat16, rough in ((False, False), (True, False), (True, True)):
-        monkeypatch.setattr("skconvexbn.ascent.fast_bfloat16", lambda device, b=bfloat16: b)
+        monkeypatch.setattr("skconvexbn.oracle.ascent.fast_bfloat16", lambda device, b=bfloat16: b)
         search = Search(Q, 0, rough=rough)
         starts, G, _ = search.random(500, n_outputs)
         found = search.climb(V, starts, G, np.ones(500))
@@ -164,7 +164,7 @@ def test_coarse_steps_climb_as_high(n_outputs, monkeypatch):
 
 @pytest.mark.parametrize("n_outputs", [1, 3])
 def test_the_highest_climbs_are_finished_and_the_others_cut_short(n_outputs, monkeypatch):
-    monkeypatch.setattr("skconvexbn.search.ON_KINKS", 0.0)  # those have shorter steps
+    monkeypatch.setattr("skconvexbn.oracle.search.ON_KINKS", 0.0)  # those have shorter steps
     rng = np.random.default_rng(8)
     Q = torch.as_tensor(basis(rng, 400, 20))
     V = torch.as_tensor(rng.standard_normal((400, n_outputs)))
@@ -189,7 +189,7 @@ def test_directions_of_earlier_steps_lead_along_kinks(n_outputs, monkeypatch):
     search, below = Search(Q, 0), []
     starts, G, _ = search.random(200, n_outputs)
     for momentum in (0.5, 0.0):
-        monkeypatch.setattr("skconvexbn.ascent.MOMENTUM", momentum)
+        monkeypatch.setattr("skconvexbn.oracle.ascent.MOMENTUM", momentum)
         found = search.climb(V, starts, G, np.full(200, 0.3))
         below.append(float((1 - found.values / search.polish(V, found).values).median()))
     assert 0 < below[0] < 0.75 * below[1]
@@ -202,7 +202,7 @@ def found_at(starts, G):
 
 
 def test_with_many_rows_fewer_climb(monkeypatch):
-    monkeypatch.setattr("skconvexbn.search.MAX_ROWS", 50)
+    monkeypatch.setattr("skconvexbn.oracle.search.MAX_ROWS", 50)
     rng = np.random.default_rng(6)
     Q = torch.as_tensor(basis(rng, 150, 3))
     V = torch.as_tensor(np.sin(25 * Q[:, :1].numpy()))
@@ -232,8 +232,8 @@ def test_with_many_rows_active_neurons_count_where_they_are(monkeypatch):
     search = Search(Q, 0)
     nothing = Maxima(Q.new_zeros(4, 0), Q.new_zeros(0, 1), Q.new_zeros(0))
     top = search.round(V, 0.0, nothing, nothing)[:1]
-    monkeypatch.setattr("skconvexbn.search.MAX_ROWS", 1)
-    monkeypatch.setattr("skconvexbn.search.FEWEST", 1)
+    monkeypatch.setattr("skconvexbn.oracle.search.MAX_ROWS", 1)
+    monkeypatch.setattr("skconvexbn.oracle.search.FEWEST", 1)
     found = search.round(V, top.largest, top, nothing)
     assert found.largest == pytest.approx(top.largest, rel=1e-12)
 
@@ -331,7 +331,7 @@ def test_distinct_maxima_are_the_largest_of_each_arrangement_and_sign(n_outputs)
 
 @pytest.mark.parametrize("temperature", [0.0, 0.1])
 def test_chains_go_down_by_their_temperature_and_the_largest_is_kept(monkeypatch, temperature):
-    monkeypatch.setattr("skconvexbn.hopping.TEMPERATURE", temperature)
+    monkeypatch.setattr("skconvexbn.oracle.hopping.TEMPERATURE", temperature)
     monkeypatch.setattr(Search, "exponential", lambda self, mean, n: np.full(n, mean))
     rng = np.random.default_rng(1)
     Q, V = (torch.as_tensor(a) for a in (basis(rng, 200, 12), rng.standard_normal((200, 1))))
@@ -359,11 +359,11 @@ def values(hopping):
 def test_directions_move_to_kinks_the_shortest_way_in_their_units(column):
     rng = np.random.default_rng(0)
     Q = basis(rng, 50, 4) * [column, 1.0, 1.0, 1.0]
-    search, H = Search(torch.as_tensor(Q), 0), units(Q) * rng.standard_normal((4, 30))
+    search, H = Search(torch.as_tensor(Q), 0), step_scale(Q) * rng.standard_normal((4, 30))
     rows = rng.integers(0, 50, 30)
     moved = search.on_kinks(H, rows)
     np.testing.assert_allclose((Q[rows].T * moved).sum(axis=0), 0.0, atol=1e-9 * column)
-    shortest = abs((Q[rows].T * H).sum(axis=0)) / np.linalg.norm(Q[rows].T * units(Q), axis=0)
+    shortest = abs((Q[rows].T * H).sum(axis=0)) / np.linalg.norm(Q[rows].T * step_scale(Q), axis=0)
     np.testing.assert_allclose(search.length(moved - H), shortest, rtol=1e-9)
 
 

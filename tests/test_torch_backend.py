@@ -13,10 +13,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.arrangements import enumerate_all
-from skconvexbn.hopping import BasinHopping
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
+from skconvexbn.oracle.hopping import BasinHopping
+from skconvexbn.oracle.search import Search
 from skconvexbn.problem import Options, Problem
-from skconvexbn.search import Search
 from skconvexbn.solvers import adaptive, descent, get_solver, nonnegative
 from skconvexbn.solvers import torch as backend
 from skconvexbn.solvers.adaptive import solve_adaptive

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from ..arrangements import Arrangements, count_arrangements
-from ..circles import ONE_CIRCLE
+from ..oracle.circles import ONE_CIRCLE
 from ..problem import Options, Problem, Solution
 from ..whitening import Basis
 from .closed_form import violated_condition

@@ -18,47 +18,51 @@ import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 
-from ..ascent import normalise
-from ..circles import MAX_COLUMNS, ONE_CIRCLE
-from ..hopping import BasinHopping
-from ..oracle import units
+from ..oracle.ascent import normalise
+from ..oracle.circles import MAX_COLUMNS, ONE_CIRCLE
+from ..oracle.cones import step_scale
+from ..oracle.hopping import BasinHopping
+from ..oracle.search import MAX_POOL, N_RANDOM, NEAR, Maxima, Search, join
 from ..problem import Options, Solution
-from ..search import MAX_POOL, N_RANDOM, NEAR, Maxima, Search, join
 from .descent import descend
 from .incumbent import Incumbent
 from .masses import Curvature, best_masses
 from .measure import Measure, Model
 
-# Width of the smoothed ReLU: first, factor a round, last; in units of 1 / sqrt(n).
-WIDTHS = (0.2, 0.5, 1e-5)
-# First width after a warm start.
-WARM_WIDTH = 0.02
+# Smoothing mu of the kinks in units of 1 / sqrt(n): first, factor a round, last.
+MU_FIRST, MU_FACTOR, MU_LAST = 0.2, 0.5, 1e-5
+# The first after a warm start.
+MU_WARM = 0.02
 # Descents are in float32 while the gap, in units of the zero model's loss, is above this.
 SINGLE = 1e-4
-# Random neurons to begin with, and steps of a descent.
-N_START, N_STEPS = 120, 35
+# Random neurons to begin with, their masses, and steps of a descent.
+N_START, START_MASS, N_STEPS = 120, 0.25, 35
 # Gap, in units of the zero model's loss, below which rounds polish their maxima, with certificates.
 SMALL = 2e-3
 # With certificates: the round from which on chains follow a running mean of V, its memory, and
-# their generations a round; how many maxima count then, and how many are cuts, this cosine apart.
+# their generations a round.
 FOLLOW, MEMORY, GENERATIONS = 8, 0.5, 8
+# How many of the maxima found then count, and how many are cuts, this cosine apart.
 MAX_FOUND, MAX_CUTS, APART = 5_000, 1_000, 0.9
 # Fall of a descent's last steps that ends it, in units of the gap allowed or, if that is more, of
 # this fraction of the gap: between searches, and without certificates always.
 PACE, FRACTION = 0.03, 0.03
-# Widths of the descents that finish a network: kinks settle better when they are smoothed again.
-# With certificates (FINISHED tol)^2 is the fraction of the gap allowed that ends them. The last,
-# which gains 1e-5 of the loss, comes after the thorough search, and all once more at tol <= FINE;
-# fewer after few rounds, and without certificates the second alone.
-FINAL_WIDTHS, FINISHED, FINE = (1e-2, 1e-3, 1e-4), 10, 1e-3
-# Generations of thorough searches: at least, at most, and (CROWDED / gap allowed)^3/4 for each
-# active neuron (their number tells how crowded the maxima are). A maximum that is larger by some
-# fraction costs the bound this fraction of the penalty: where its share of the zero model's loss is
-# above USUAL, as many times more is taken for CROWDED. They last PATIENCE times as long as it took
-# until the gap last rose by this fraction of what is allowed.
-SHORTEST, LONGEST, CROWDED, USUAL = 6, 192, 5e-4, 0.1
+# Smoothing of the descents that finish a network: kinks settle better when they are smoothed again.
+# The last, which gains 1e-5 of the loss, comes after the thorough search, and all once more at
+# tol <= FINE; fewer after few rounds, and without certificates the second alone.
+FINAL_MU, FINE = (1e-2, 1e-3, 1e-4), 1e-3
+# With certificates (FINISHED tol)^2 is the fraction of the gap allowed that ends these descents.
+FINISHED = 10
+# Generations of a thorough search, at least (of its first part too) and at most.
+SHORTEST, LONGEST = 6, 192
+# Between them (CROWDED / gap allowed)^3/4 for each active neuron: their number tells how crowded
+# maxima are. A maximum that is larger by some fraction costs the bound this fraction of the
+# penalty: where its share of the zero model's loss is above USUAL, CROWDED is as many times more.
+CROWDED, USUAL = 5e-4, 0.1
+# A search lasts PATIENCE times as long as it took until the gap last rose by this fraction of what
+# is allowed.
 PATIENCE, RISE = 2, 0.1
-# Where maxima are narrow, and not on few circles, they are so long at least, and longer by this
+# Where maxima are narrow, and not on few circles, searches are so long at least, and longer by this
 # power of the width.
 NARROW_SHORTEST, LONGER = 48, 0.5
 # They polish all that they may where tol is at most this, and fewer, as its root, where it is more.
@@ -70,10 +74,12 @@ LAST_SHARE = 0.1
 # Without certificates: the last round's decrease of the objective, relative to tol, and random
 # starts of a search for each sign, before `search` fills them up.
 SETTLED, FEW = 0.1, 80
-# Accuracy of the masses, relative to beta: with certificates, which rest on it; without, and before
-# a descent. Their Newton's method ends when a step gains less than this fraction of the gap
-# allowed: after a descent, and before.
-MASS_TOL, LOOSE_TOL, MASS_PACE, LOOSE_PACE = 1e-8, 1e-3, 1e-3, 1e-2
+# Accuracy of the masses relative to beta: with certificates, which rest on it, and without or
+# before a descent.
+MASS_TOL, LOOSE_TOL = 1e-8, 1e-3
+# Their Newton's method ends when a step gains less than this fraction of the gap allowed: after a
+# descent, and before.
+MASS_PACE, LOOSE_PACE = 1e-3, 1e-2
 # With many rows, a fit to this many comes first, as far as these options say, and not for more than
 # this share of max_time.
 START_ROWS, START_SHARE = 4_096, 0.3
@@ -83,7 +89,7 @@ START_OPTIONS = Options(tol=1e-2, max_iter=6)
 def solve_adaptive(model: Model, options: Options, shrink: int, device: torch.device) -> Solution:
     """Generate neurons until gap <= tol * zero_loss, or a limit; searches climb on the device."""
     run = _Run(model, options, shrink, device)
-    return run.best.run(run.rounds())
+    return run.best.run(run.certified() if options.certify else run.quick())
 
 
 class _Run:
@@ -99,31 +105,40 @@ class _Run:
         self.hopping: BasinHopping | None = None
         self.mean: torch.Tensor | None = None
 
-    def rounds(self) -> Iterator[str]:
+    def certified(self) -> Iterator[str]:
         """Rounds without end; the last and those with a closed gap end in a thorough search."""
-        first, factor, last = WIDTHS
-        width = first if self.options.start is None else WARM_WIDTH
         x, opened = self._start(), False
-        certify = self.options.certify
-        while True:
-            before = self.best.primal
-            x, F = self._move(x, width / np.sqrt(len(self.problem.Y)))
-            width = max(width * factor, last)
-            small = before - self.best.primal <= SETTLED * self.best.limit
-            self.best.finished = settled = not certify and self.best.n_iter > 0 and small
-            if not settled:
-                self._find_cuts(x, F, opened)
-            remark = f"cuts {len(self.cuts)}"
-            opened = False
-            if certify and (self.best.closed or self.best.last_round):
+        for mu in self._smoothing():
+            x, F = self._move(x, mu)
+            self._find_cuts(x, F, opened)
+            remark, opened = f"cuts {len(self.cuts)}", False
+            if self.best.closed or self.best.last_round:
                 x = self._close(x)
                 opened = not self.best.closed
                 remark += " (thorough search)"
-            elif self.best.closed and not settled:
-                self._finish(x, FINAL_WIDTHS[-2:-1])
             yield remark
-            if settled:
+
+    def quick(self) -> Iterator[str]:
+        """Rounds until the objective settles, or the gap, which is not vouched for, is closed."""
+        x, best = self._start(), self.best
+        for mu in self._smoothing():
+            before = best.primal
+            x, F = self._move(x, mu)
+            if best.n_iter > 0 and before - best.primal <= SETTLED * best.limit:
+                best.finished = True
+                yield f"cuts {len(self.cuts)}"
                 return
+            self._find_cuts(x, F)
+            if best.closed:
+                self._finish(x, FINAL_MU[-2:-1])
+            yield f"cuts {len(self.cuts)}"
+
+    def _smoothing(self) -> Iterator[float]:
+        """Smoothing mu of the rounds, less and less."""
+        mu = MU_FIRST if self.options.start is None else MU_WARM
+        while True:
+            yield mu / np.sqrt(len(self.problem.Y))
+            mu = max(mu * MU_FACTOR, MU_LAST)
 
     def _start(self) -> Measure:
         """Neurons of an earlier fit, or random ones."""
@@ -144,34 +159,34 @@ class _Run:
             if few.interrupted:
                 raise KeyboardInterrupt
             return Measure.of_weights(t(few.H), t(few.G), t(few.b))
-        H = units(problem.Q) * rng.standard_normal((q, N_START))
+        H = step_scale(problem.Q) * rng.standard_normal((q, N_START))
         G = rng.choice([-1.0, 1.0], (N_START, 1)) if C == 1 else rng.standard_normal((N_START, C))
-        return Measure(normalise(t(H)), normalise(t(G), dim=1), t(np.full(N_START, 0.25)), b)
+        return Measure(normalise(t(H)), normalise(t(G), dim=1), t(np.full(N_START, START_MASS)), b)
 
     def _start_options(self) -> Options:
         left = START_SHARE * max(self.options.max_time - self.best.seconds, 0.0)
         seed, certify = self.options.seed, self.options.certify
         return replace(START_OPTIONS, seed=seed, max_time=left, certify=certify)
 
-    def _finish(self, x: Measure, widths: tuple[float, ...]) -> Measure:
+    def _finish(self, x: Measure, smoothing: tuple[float, ...]) -> Measure:
         """Descents without searches: cheap, and the objective is then at a local minimum too."""
         share = (FINISHED * self.options.tol) ** 2 if self.options.certify else PACE
-        for width in widths:
+        for mu in smoothing:
             if self.best.seconds > self.options.max_time:
                 break
-            x = self._descend(x, width / np.sqrt(len(self.problem.Y)), share * self.best.limit)
+            x = self._descend(x, mu / np.sqrt(len(self.problem.Y)), share * self.best.limit)
             x, _ = self._weigh(x.with_columns(self.cuts))
         # By weak duality no neuron with mass may violate the constraint where the bound was taken.
         V = self.model.tensor(self.best.V)
         self.best.raise_dual_norm(self.search.values(V, self._best_neurons()).largest)
         return x
 
-    def _descend(self, x: Measure, width: float, enough: float) -> Measure:
+    def _descend(self, x: Measure, mu: float, enough: float) -> Measure:
         """Move the neurons."""
         if not len(x):
             return x
         dtype = torch.float32 if self.best.gap > SINGLE else torch.float64
-        return descend(self.model, x, width, N_STEPS, enough, dtype).without_copies()
+        return descend(self.model, x, mu, N_STEPS, enough, dtype).without_copies()
 
     def _weigh(self, x: Measure) -> tuple[Measure, torch.Tensor]:
         """Offer these neurons with their best masses: those with mass, and their output."""
@@ -181,18 +196,18 @@ class _Run:
         self.best.offer(*x.network)
         return x, F
 
-    def _move(self, x: Measure, width: float) -> tuple[Measure, torch.Tensor]:
+    def _move(self, x: Measure, mu: float) -> tuple[Measure, torch.Tensor]:
         """Weigh neurons and cuts, move those with mass, and weigh them again."""
         problem, best = self.problem, self.best
         gap = min(best.primal - best.dual, problem.zero_loss)
         if len(self.cuts):
             some, enough = x.with_columns(self.cuts), LOOSE_PACE * best.limit
             x = best_masses(self.model, some, LOOSE_TOL, enough, self.curvature)[0].active()
-        x = self._descend(x, width, PACE * max(best.limit, FRACTION * gap))
+        x = self._descend(x, mu, PACE * max(best.limit, FRACTION * gap))
         # with the cuts again, V violates fewer constraints: a certificate needs that
         return self._weigh(x.with_columns(self.cuts) if self.options.certify else x)
 
-    def _find_cuts(self, x: Measure, F: torch.Tensor, opened: bool) -> None:
+    def _find_cuts(self, x: Measure, F: torch.Tensor, opened: bool = False) -> None:
         """Search at the residual of the output F of the neurons x; what is found are the cuts.
 
         What is found may also refute the bound at the best dual point, which rests on a search as
@@ -205,7 +220,10 @@ class _Run:
             found = self.search.values(V, join(x.neurons, self.hopping.chains))
         else:
             found = self.search.round(
-                *(V, problem.beta, x.neurons, self.cuts),
+                V,
+                problem.beta,
+                x.neurons,
+                self.cuts,
                 n_random=N_RANDOM if certify else FEW,
                 polish=certify and best.gap < SMALL,
             )
@@ -280,14 +298,14 @@ class _Run:
         if self.problem.Q.shape[1] == ONE_CIRCLE:
             best.certificate = "exact"
         length = self._length(hopping.width)
-        early = FINAL_WIDTHS[-1 - best.n_iter : -1]
-        late = FINAL_WIDTHS if self.options.tol <= FINE else FINAL_WIDTHS[-1:]
-        for generations, widths in ((SHORTEST, early), (length, late)):
+        early = FINAL_MU[:-1][-best.n_iter :] if best.n_iter else ()
+        late = FINAL_MU if self.options.tol <= FINE else FINAL_MU[-1:]
+        for generations, smoothing in ((SHORTEST, early), (length, late)):
             self._hop(hopping, generations)
             found = join(hopping.maxima(), self.search.values(V, self.cuts))
             self.cuts = self.search.distinct(found, 0.0, 2 * MAX_POOL)
             if best.closed:
-                x = self._finish(x, widths)
+                x = self._finish(x, smoothing)
         return x
 
     def _length(self, width: float) -> float:

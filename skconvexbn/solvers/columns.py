@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..arrangements import Arrangements
-from ..oracle import in_arrangements
+from ..oracle.cones import in_arrangements
+from ..oracle.search import Maxima
 from ..problem import Options, Solution
-from ..search import Maxima
 from .incumbent import Incumbent
 from .masses import Curvature, best_masses
 from .measure import Measure, Model

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ..arrangements import Arrangements
-from ..oracle import project_onto_cone
+from ..oracle.cones import project_onto_cone
 from ..problem import Options, Solution
 from .incumbent import Incumbent
 from .masses import best_masses

@@ -20,7 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..arrangements import Arrangements
-from ..oracle import Cuts, in_arrangements
+from ..oracle.cones import Cuts, in_arrangements
 from ..problem import Certificate, Options, Problem, Solution
 from .group_lasso import MAX_UNKNOWNS, group_lasso
 from .incumbent import Incumbent

@@ -14,9 +14,9 @@ import torch
 from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
-from ..ascent import normalise
+from ..oracle.ascent import normalise
+from ..oracle.search import Maxima
 from ..problem import Problem
-from ..search import Maxima
 
 # Entries of a block of activations (rows, neurons).
 BLOCK_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 26}

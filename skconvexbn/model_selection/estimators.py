@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import get_scorer
 
-from .classifier import ConvexBNClassifier
+from ..classifier import ConvexBNClassifier
+from ..regressor import ConvexBNRegressor
 from .cross_validation import CrossValidated, without_searched
-from .regressor import ConvexBNRegressor
 
 
 class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):

@@ -9,13 +9,25 @@ from itertools import cycle, groupby
 from numbers import Real
 from operator import itemgetter
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .base import ConvexBNBase
-from .task import Fit, Training
-from .threads import one_thread
+from ..base import ConvexBNBase
+from ..task import Fit, Training
+from ..threads import one_thread
+
+
+class Scored(NamedTuple):
+    """Scores on held-out rows of fits, their seconds, and whether a limit ended them.
+
+    Arrays of one shape, by candidate, or by fold and candidate.
+    """
+
+    score: np.ndarray
+    fit_seconds: np.ndarray
+    score_seconds: np.ndarray
+    limited: np.ndarray
 
 
 def at_ranks(
@@ -45,12 +57,8 @@ def score_paths(
     y: Any,
     score_params: dict[str, Any],
     label: str | None,
-) -> np.ndarray:
-    """Score on rows X, y, seconds of the fit and of scoring, of each model at each beta.
-
-    Shape (n_models * n_betas, 4), the last whether a limit ended the fit. With a label a line is
-    printed after each model.
-    """
+) -> Scored:
+    """Score each model at each beta on rows X, y. With a label print a line after each model."""
     results: list[tuple[float, float, float, bool]] = []
     with one_thread():
         begin = perf_counter()
@@ -63,9 +71,13 @@ def score_paths(
             scored = perf_counter()
             results.append((score, fitted - begin, scored - fitted, fit.limited))
             if label and len(results) % len(betas) == 0:
-                _report(label, model, betas, np.array(results[-len(betas) :]))
+                _report(label, model, betas, _columns(results[-len(betas) :]))
             begin = perf_counter()
-    return np.array(results)
+    return _columns(results)
+
+
+def _columns(rows: list[tuple[float, float, float, bool]]) -> Scored:
+    return Scored(*map(np.array, zip(*rows, strict=True)))
 
 
 def fit_path(
@@ -122,9 +134,10 @@ def _number(score: Any) -> float:
     return float(score)
 
 
-def _report(label: str, model: ConvexBNBase, betas: np.ndarray, table: np.ndarray) -> None:
-    best = int(or_least(table[:, 0]).argmax())
+def _report(label: str, model: ConvexBNBase, betas: np.ndarray, scored: Scored) -> None:
+    best = int(or_least(scored.score).argmax())
+    seconds = scored.fit_seconds.sum() + scored.score_seconds.sum()
     print(
         f"{label}, rank {model.rank}, shrinkage {model.shrinkage:g}: best score "
-        f"{table[best, 0]:.4g} at beta {betas[best]:.4g}, {table[:, 1:3].sum():.2f} s"
+        f"{scored.score[best]:.4g} at beta {betas[best]:.4g}, {seconds:.2f} s"
     )

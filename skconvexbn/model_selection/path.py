@@ -14,10 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from .base import ConvexBNBase
-from .classifier import ConvexBNClassifier
-from .regressor import ConvexBNRegressor
-from .task import Fit, Task
+from ..base import ConvexBNBase
+from ..classifier import ConvexBNClassifier
+from ..regressor import ConvexBNRegressor
+from ..task import Fit, Task
 
 ESTIMATORS = {"squared_error": ConvexBNRegressor, "log_loss": ConvexBNClassifier}
 # Starts, steps and last step of the oracle behind beta_max: the path starts at it.
@@ -39,7 +39,7 @@ ATTRIBUTES = (
 UNCHANGED = 0.01
 
 
-def combinations(ranks: Any, shrinkages: Any) -> list[tuple[Any, Any]]:
+def grid_points(ranks: Any, shrinkages: Any) -> list[tuple[Any, Any]]:
     """Each rank with each shrinkage, or an error if there are none."""
     pairs = list(product(ranks, shrinkages))
     if not pairs:
@@ -173,7 +173,7 @@ def convex_bn_path(
     training = model._training(*model._validate(X, y, sample_weight))
     seed = check_random_state(model.random_state).randint(np.iinfo(np.int32).max)
     networks, fits = [], list[Fit]()
-    for rank, shrinkage in combinations(ranks, shrinkages):
+    for rank, shrinkage in grid_points(ranks, shrinkages):
         model = copy(model).set_params(rank=rank, shrinkage=shrinkage)
         model._validate_params()
         task = model._task(training, seed)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .ascent import LAST_STEP, ascend, normalise
 from .circles import circle_maxima, largest_on_kinks
-from .oracle import climb_cones, units
+from .cones import climb_cones, step_scale
 
 # Entries of a block of activations, (n, starts), or of the two that climbs with several outputs
 # take: small enough for the cache of a CPU, large enough for what a step takes whatever its width.
@@ -125,10 +125,10 @@ class Search:
         self._block = max(16, self._block_entries // (8 * len(Q)))
         self._Q32 = Q.to(torch.float32).to(self.device)
         self._rng = np.random.default_rng(seed)
-        self._units = units(Q.cpu().numpy())
-        self._row_norms = (Q * Q.new_tensor(self._units.T)).norm(dim=1)
-        plain = self._units.min() == 1
-        self._metric = None if plain else torch.as_tensor(self._units**2).to(self._Q32)
+        self._step_scale = step_scale(Q.cpu().numpy())
+        self._row_norms = (Q * Q.new_tensor(self._step_scale.T)).norm(dim=1)
+        plain = self._step_scale.min() == 1
+        self._metric = None if plain else torch.as_tensor(self._step_scale**2).to(self._Q32)
         self.n_polished = min(N_POLISHED, max(2, POLISHING // (Q.numel() * Q.shape[1])))
         # so small that their sums are exact in float32
         keys = self._rng.integers(1, max(2, EXACT // len(Q)), (2, len(Q)))
@@ -199,7 +199,7 @@ class Search:
         The last have a random row on their kink, and shorter steps: where rows lie close, as in
         columns with heavy tails, others seldom begin between them, and step over what is there.
         """
-        H = self._units * self._rng.standard_normal((self.Q.shape[1], n))
+        H = self._step_scale * self._rng.standard_normal((self.Q.shape[1], n))
         G = np.resize([[1.0], [-1.0]], (n, 1)) if C == 1 else np.zeros((n, C))
         k, steps = int((1 - ON_KINKS) * n), np.ones(n)
         H[:, k:] = self.on_kinks(H[:, k:], self._rng.integers(0, len(self.Q), n - k))
@@ -209,17 +209,17 @@ class Search:
     def on_kinks(self, H: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Directions nearest to the columns of H (q, k) that have these rows on their kinks."""
         rows = self.Q[torch.as_tensor(index, device=self.Q.device)].cpu().numpy().T
-        along = self._units**2 * rows
+        along = self._step_scale**2 * rows
         squares = np.maximum((rows * along).sum(axis=0), 1e-300)
         return H - along * ((rows * H).sum(axis=0) / squares)
 
     def length(self, D: np.ndarray) -> np.ndarray:
         """Norms of the columns of D (q, k) in the units of its entries."""
-        return np.linalg.norm(D / self._units, axis=0)
+        return np.linalg.norm(D / self._step_scale, axis=0)
 
     def noise(self, shape: tuple[int, ...]) -> np.ndarray:
         """Normal perturbations of norm about 2."""
-        return self._units * self._rng.standard_normal(shape) * (2 / np.sqrt(shape[0]))
+        return self._step_scale * self._rng.standard_normal(shape) * (2 / np.sqrt(shape[0]))
 
     def log_uniform(self, low: float, high: float, n: int) -> np.ndarray:
         """Sizes of perturbations."""

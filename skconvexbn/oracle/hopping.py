@@ -27,9 +27,12 @@ N_CHAINS = 300
 SHARE_NEAR = 0.5
 # Share of the chains, the last, that begin anew every generation.
 FRESH = 0.2
-# Rows that a hop puts on their kinks at most, and where maxima are narrow; its noise besides, less
-# at least where they are; bounds of the first step after it.
-MAX_KINKS, MORE_KINKS, NOISE, STEPS = 3, 6, (0.03, 0.3), (0.03, 0.5)
+# Rows that a hop puts on their kinks at most, and where maxima are narrow.
+MAX_KINKS, MORE_KINKS = 3, 6
+# Its noise besides, less at least where they are, and bounds of the first step after it.
+NOISE, STEPS = (0.03, 0.3), (0.03, 0.5)
+# Perturbations of active neurons, and bounds of the first step from there.
+NEAR_NOISE, NEAR_STEPS = (0.01, 0.3), (0.03, 0.3)
 # Share of the chains that move to the largest on a circle instead, if columns are no more than
 # these: vertices of more columns are seldom maxima.
 SWEPT, MOST_COLUMNS = 0.25, 20
@@ -189,10 +192,10 @@ class BasinHopping:
         starts, G, size = search.random(n, self._V.shape[1])
         if len(around):
             k, some = int(SHARE_NEAR * n), search.turns(len(around), int(SHARE_NEAR * n))
-            noise = search.log_uniform(0.01, 0.3, k)
+            noise = search.log_uniform(*NEAR_NOISE, k)
             starts[:, :k] = around.H.cpu().numpy()[:, some] + noise * search.noise((len(starts), k))
             G[:k] = around.G.cpu().numpy()[some]
-            size[:k] = np.clip(noise, 0.03, 0.3)
+            size[:k] = np.clip(noise, *NEAR_STEPS)
         return starts, G, size
 
     def _begin(self, n: int, earlier: BasinHopping | None) -> Maxima:
@@ -202,7 +205,10 @@ class BasinHopping:
             return begun
         there = search.values(self._V, earlier.chains)
         H, G = there.H.cpu().numpy(), there.G.cpu().numpy()
-        for chains in there, search.climb(self._V, H, G, np.full(n, 0.03), width=self.width):
+        for chains in (
+            there,
+            search.climb(self._V, H, G, np.full(n, NEAR_STEPS[0]), width=self.width),
+        ):
             begun = _choose(chains.values > begun.values, chains, begun)
         return begun
 

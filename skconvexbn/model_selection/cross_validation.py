@@ -27,15 +27,15 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _check_sample_weight, _num_samples
 
-from .base import MAX_BIAS_SCALE, ConvexBNBase
-from .candidates import at_ranks, fit_path, or_least, score_paths
+from ..base import MAX_BIAS_SCALE, ConvexBNBase
+from ..losses import SquaredError
+from ..network import Network
+from ..task import Fit, Training
+from ..threads import one_thread
+from ..units import unit_problem
+from .candidates import Scored, at_ranks, fit_path, or_least, score_paths
 from .folds import as_indices, check_folds, takes_weight
-from .losses import SquaredError
-from .network import Network
-from .path import combinations, descending
-from .task import Fit, Training
-from .threads import one_thread
-from .units import unit_problem
+from .path import descending, grid_points
 
 # betas="auto": for squared error in units of the standard deviation of the targets, for log loss.
 BETAS = (8.0, 4.0, 2.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
@@ -179,6 +179,48 @@ class CrossValidated(ConvexBNBase):
             model.set_params(class_weight=weights)
         betas = self._betas(training)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        folds = self._folds(given, y, split_params)
+        test_weight = score_params.get("sample_weight")
+        if test_weight is not None:
+            test_weight = _check_sample_weight(test_weight, X)
+        check_folds(y, weight, folds, is_classifier(self), test_weight)
+        scorer = self._checked_scorer(weighted=test_weight is not None)
+        # The scorer of a user gets data and models as fit of the plain estimator has them; others
+        # do without checks and conversions of every test fold for every candidate.
+        names = getattr(self, "feature_names_in_", None) if callable(self.scoring) else None
+        data = given if callable(self.scoring) else (X, y)
+        parallel = Parallel(n_jobs=self.n_jobs)
+        with one_thread():  # here too: folds are whitened here, and jobs may be threads
+            results = parallel(
+                delayed(score_paths)(
+                    models,
+                    fold_training,
+                    seed,
+                    betas,
+                    scorer,
+                    *(_safe_indexing(a, test) for a in data),
+                    _check_method_params(X, score_params, indices=test),
+                    f"[{type(self).__name__}] fold {k} of {len(folds)}" if self.verbose else None,
+                )
+                for k, (train, test) in enumerate(folds, 1)
+                for models, fold_training in at_ranks(
+                    grid, model, X[train], y[train], weight[train], names
+                )
+            )
+        shape = len(folds), -1
+        scored = Scored(*(np.concatenate(a).reshape(shape) for a in zip(*results, strict=True)))
+        self._set_scores(scored, grid, betas)
+        self._warn_of_limits(scored.limited)
+        if self.verbose:
+            print(
+                f"[{type(self).__name__}] best score {self.best_score_:.4g} at {self.best_params_}"
+            )
+        return self._refit(model, grid, training, seed, betas, parallel)
+
+    def _folds(
+        self, given: tuple[Any, Any], y: np.ndarray, split_params: dict[str, Any]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Rows to fit and to score on, by the splitter, which gets the data as they were given."""
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
         folds = [
             (as_indices(train, len(y)), as_indices(test, len(y)))
@@ -186,14 +228,10 @@ class CrossValidated(ConvexBNBase):
         ]
         if not folds:
             raise ValueError(f"cv={self.cv!r} has no folds; give some, or their number.")
-        test_weight = score_params.get("sample_weight")
-        weighted = test_weight is not None
-        check_folds(
-            *(y, weight, folds, is_classifier(self)),
-            _check_sample_weight(test_weight, X) if weighted else None,
-        )
-        parallel = Parallel(n_jobs=self.n_jobs)
+        return folds
 
+    def _checked_scorer(self, weighted: bool) -> Callable[..., float]:
+        """The scorer, which has to be a loss for an average, and to take weights where given."""
         scorer = self._default_scorer() if self.scoring is None else self._given_scorer()
         if self.average and isinstance(self.scoring, str) and getattr(scorer, "_sign", -1) > 0:
             raise ValueError(
@@ -205,31 +243,7 @@ class CrossValidated(ConvexBNBase):
                 f"scoring={self.scoring!r} takes no sample_weight, which fit was given; use one "
                 "that does, or a callable (estimator, X, y, sample_weight) that may ignore it."
             )
-        # The scorer of a user gets data and models as fit of the plain estimator has them; others
-        # do without checks and conversions of every test fold for every candidate.
-        names = getattr(self, "feature_names_in_", None) if callable(self.scoring) else None
-        scored = given if callable(self.scoring) else (X, y)
-        with one_thread():  # here too: folds are whitened here, and jobs may be threads
-            results = parallel(
-                delayed(score_paths)(
-                    *(models, fold_training, seed, betas, scorer),
-                    *(_safe_indexing(a, test) for a in scored),
-                    _check_method_params(X, score_params, indices=test),
-                    f"[{type(self).__name__}] fold {k} of {len(folds)}" if self.verbose else None,
-                )
-                for k, (train, test) in enumerate(folds, 1)
-                for models, fold_training in at_ranks(
-                    grid, model, X[train], y[train], weight[train], names
-                )
-            )
-        results = np.reshape(np.concatenate(results), (len(folds), -1, 4))
-        self._set_scores(results, grid, betas)
-        self._warn_of_limits(results[:, :, 3])
-        if self.verbose:
-            print(
-                f"[{type(self).__name__}] best score {self.best_score_:.4g} at {self.best_params_}"
-            )
-        return self._refit(model, grid, training, seed, betas, parallel)
+        return scorer
 
     def _refit(
         self,
@@ -307,7 +321,7 @@ class CrossValidated(ConvexBNBase):
         model = self._plain(**{name: own[name] for name in names & set(own)})
         model.set_params(verbose=max(0, int(self.verbose) - 1))
         grid = []
-        for rank, shrinkage in combinations(self.ranks, self.shrinkages):
+        for rank, shrinkage in grid_points(self.ranks, self.shrinkages):
             bias_scale = self.bias_scale
             if isinstance(bias_scale, str):
                 bias_scale = BIAS_SCALE if shrinkage else 1.0
@@ -327,21 +341,19 @@ class CrossValidated(ConvexBNBase):
         _, units = unit_problem(training.rows, basis, training.loss, fit_intercept=True)
         return units.output * np.array(grid)
 
-    def _set_scores(
-        self, results: np.ndarray, grid: list[dict[str, Any]], betas: np.ndarray
-    ) -> None:
-        """Set cv_results_ and best_*_ from scores and seconds, shape (folds, candidates, 4)."""
+    def _set_scores(self, scored: Scored, grid: list[dict[str, Any]], betas: np.ndarray) -> None:
+        """Set cv_results_ and best_*_ by scores and seconds of each fold and candidate."""
         params = [{"beta": float(b), **point} for point in grid for b in betas]
         table: dict[str, Any] = {"params": params}
         for name in params[0]:
             kind = object if name == "rank" else None  # 1 is one direction, 1.0 none of its shares
             table[f"param_{name}"] = np.array([p[name] for p in params], dtype=kind)
-        for k, name in enumerate(("test_score", "fit_time", "score_time")):
-            table[f"mean_{name}"] = results[:, :, k].mean(axis=0)
+        for name, values in zip(("test_score", "fit_time", "score_time"), scored, strict=False):
+            table[f"mean_{name}"] = values.mean(axis=0)
             with np.errstate(invalid="ignore"):  # of infinite scores
-                table[f"std_{name}"] = results[:, :, k].std(axis=0)
-        for i, fold in enumerate(results):
-            table[f"split{i}_test_score"] = fold[:, 0]
+                table[f"std_{name}"] = values.std(axis=0)
+        for i, scores in enumerate(scored.score):
+            table[f"split{i}_test_score"] = scores
         mean = or_least(table["mean_test_score"])
         table["rank_test_score"] = rankdata(-mean, method="min").astype(int)
         if np.all(mean == -np.inf):

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from scipy.optimize import lsq_linear, nnls
 
-from .arrangements import Arrangements
+from ..arrangements import Arrangements
 
 # Projections are {0} up to rounding below this fraction of what was projected.
 ZERO = 1e-10
@@ -220,7 +220,7 @@ def _random(q: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((N_RANDOM, q))
 
 
-def units(Q: np.ndarray) -> np.ndarray:
+def step_scale(Q: np.ndarray) -> np.ndarray:
     """Lengths (q, 1) by which the entries of h move, 1 / max(1, ||Q_j||): kinks then move alike.
 
     Without shrinkage only a large bias_scale makes one less than 1 (theory.md 7).
@@ -236,9 +236,9 @@ def multi_start(
 
     Steps h <- normalise(h + eta * gradient / ||gradient||) with eta from 1 to last_step (undamped
     fixed-point steps run into cycles of two), in float32; the value of the best h is in float64.
-    With one output both signs climb from every start. Starts and steps are in the `units` of Q.
+    With one output both signs climb from every start. Starts and steps go by `step_scale`.
     """
-    size, D = np.abs(V).max(initial=0.0) or 1.0, units(Q)
+    size, D = np.abs(V).max(initial=0.0) or 1.0, step_scale(Q)
     starts = D * starts
     q, v, H = (a.astype(np.float32) for a in (Q, V / size, starts / np.linalg.norm(starts, axis=0)))
     D = D.astype(np.float32)
