@@ -3,7 +3,8 @@
     python benchmarks/narrow.py
 
 Fits at the default tol to noisy targets of 150 rows, of 1 to 6 columns, normal, lognormal or
-Cauchy, at fractions of beta="auto": sin(3 x_1) + noise, and coin flips, three data sets of each.
+Cauchy, these also with weights from 1e-3 to 1e3, at fractions of beta="auto": sin(3 x_1) + noise,
+and coin flips, three data sets of each.
 Their dual points are checked with up to two columns on all circles of kinks (`circles`), with more
 by searches with other starts, four times as many, for 96 generations, with steps as the solver's
 and a tenth of them. Writes results/narrow.json.
@@ -25,6 +26,7 @@ TAILS = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
     "lognormal": lambda rng, shape: np.exp(2 * rng.standard_normal(shape)),
     "Cauchy": lambda rng, shape: rng.standard_cauchy(shape),
+    "Cauchy, uneven weights": lambda rng, shape: rng.standard_cauchy(shape),
 }
 ROWS, LIMIT, FINER = 150, 20.0, (1.0, 0.1)
 
@@ -52,11 +54,11 @@ def checked(problem, solution):
     return problem.dual(solution.V, max(largest, solution.dual_norm))
 
 
-def fit(estimator, X, y, fraction):
+def fit(estimator, X, y, weight, fraction):
     """Gap as reported and as checked, in units of tol, and whether the fit converged."""
     options = {"arrangements": "adaptive", "random_state": 0}
-    beta = fraction * estimator(max_iter=1, **options).fit(X, y).beta_
-    model = estimator(beta=beta, max_time=LIMIT, **options).fit(X, y)
+    beta = fraction * estimator(max_iter=1, **options).fit(X, y, weight).beta_
+    model = estimator(beta=beta, max_time=LIMIT, **options).fit(X, y, weight)
     problem, solution = Kept.last
     gap = problem.primal(solution.H, solution.G, solution.b) - checked(problem, solution)
     unit = model.tol * problem.zero_loss
@@ -74,8 +76,9 @@ def main():
             X = TAILS[tails](rng, (ROWS, columns))
             noise = rng.standard_normal(ROWS)
             y = (noise > 0).astype(int) if classes else np.sin(3 * X[:, 0]) + noise
+            weight = 10 ** rng.uniform(-3, 3, ROWS) if "weights" in tails else None
             estimator = ConvexBNClassifier if classes else ConvexBNRegressor
-            fits.append(fit(estimator, X, y, fraction))
+            fits.append(fit(estimator, X, y, weight, fraction))
         gap, longer, converged = np.array(fits).T
         refuted = np.where(converged, longer - gap, 0.0)
         rows.append(
