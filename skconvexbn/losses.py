@@ -49,11 +49,15 @@ class Loss(ABC):
         """Second derivative in each row of F, shape (n, C, C)."""
 
     def root(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
-        """S (n, C, C) with S S^T the second derivative in each row; raised where it is flat."""
-        floor = _FLAT * w[:, None, None] * np.eye(F.shape[1])
-        if F.shape[1] == 1:
-            return np.sqrt(np.maximum(self.hessian(F, w), floor))
-        return np.linalg.cholesky(self.hessian(F, w) + floor)
+        """S (n, C, C) with S S^T the second derivative in each row, and a little more.
+
+        With one output it is raised where it is flat.
+        """
+        H, C = self.hessian(F, w), F.shape[1]
+        if C == 1:
+            return np.sqrt(np.maximum(H, _FLAT * w[:, None, None]))
+        little = _FLAT * np.maximum(w, np.trace(H, axis1=1, axis2=2))
+        return np.linalg.cholesky(H + little[:, None, None] * np.eye(C))
 
     def proximal(
         self, A: np.ndarray, Y: np.ndarray, w: np.ndarray, rho: float, start: np.ndarray

@@ -95,7 +95,7 @@ def convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     add("Gather", classes, best, output=label.full_name)
     if scope.get_options(model, {"raw_scores": False})["raw_scores"]:
         P = F
-    elif model.loss == "log_loss":
+    elif model._log_loss:
         P = add("Sigmoid", F) if binary else add("Softmax", F, axis=1)
     else:
         if binary:  # (1 - f) / 2 and (1 + f) / 2

@@ -30,7 +30,7 @@ class AutoRule(NamedTuple):
 
 # Few rows, or few of one class, would leave no neurons without the share; a tenth for log loss
 # would follow classes of next to no weight.
-SQUARED_ERROR, LOG_LOSS = AutoRule(0.5, 0.1), AutoRule(0.16, 0.2)
+AUTO_SQUARED_ERROR, AUTO_LOG_LOSS = AutoRule(0.5, 0.1), AutoRule(0.16, 0.2)
 # Of squared error on one-hot vectors, which the above alone would give too many neurons: the
 # constant of the least beta.
 ONE_HOT = 0.7
@@ -94,7 +94,7 @@ class Task:
             return float(BETA_LIMIT * (beta_max or units.beta))
         if beta_max == 0:
             return float(units.beta)
-        rule = SQUARED_ERROR if squared else LOG_LOSS
+        rule = AUTO_SQUARED_ERROR if squared else AUTO_LOG_LOSS
         return float(min(self._by_noise(rule.constant, beta_max), rule.share * beta_max))
 
     def _by_noise(self, constant: float, beta_max: float) -> float:

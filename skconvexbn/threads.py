@@ -66,8 +66,10 @@ def one_blas_thread() -> Iterator[None]:
             try:
                 _Limits.holder.start()
                 entered.wait()
-            except BaseException:  # an interrupt: lift the limit as soon as it is set
+            except BaseException:  # an interrupt
                 _Limits.left.set()
+                if _Limits.holder.ident is not None:
+                    _Limits.holder.join()
                 raise
         _Limits.blas_jobs += 1
     try:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.datasets import load_iris
 from sklearn.ensemble import StackingRegressor, VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
@@ -264,6 +265,16 @@ def test_onnx_predicts_the_same(name, bits):
     assert outputs["probabilities"].dtype == rows.dtype
     assert_close(outputs["probabilities"], pipeline[-1].predict_proba(expected), bits)
     np.testing.assert_array_equal(outputs["label"], pipeline[-1].predict(expected))
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+def test_onnx_goes_by_the_loss_of_the_fit(loss):
+    X, y = load_iris(return_X_y=True)
+    model = ConvexBNClassifier(loss=loss, random_state=0).fit(X, y)
+    expected = model.predict_proba(X)
+    model.set_params(loss="squared_error" if loss == "log_loss" else "log_loss")
+    outputs = convert(model, X, {"zipmap": False})
+    np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["binary", "strings", "squared, multiclass"])

@@ -6,8 +6,8 @@ import cvxpy as cp
 import numpy as np
 import pytest
 
-from skconvexbn import oracle
 from skconvexbn.arrangements import Arrangements, enumerate_all, sample
+from skconvexbn.oracle import cones
 from skconvexbn.oracle.cones import climb_cones, in_arrangements, multi_start, project_onto_cone
 
 RNG = np.random.default_rng(3)
@@ -41,13 +41,13 @@ def test_projection_onto_cone(shape):
 def test_projection_mends_wrong_multipliers(monkeypatch):
     """As scipy's nnls returns now and then: feasible, but not complementary."""
     A, p = np.eye(3), np.array([1.0, -1.0, 0.5])
-    monkeypatch.setattr(oracle, "nnls", lambda A, b: (np.array([0.0, 2.0, 0.0]), 0.0))
+    monkeypatch.setattr(cones, "nnls", lambda A, b: (np.array([0.0, 2.0, 0.0]), 0.0))
     np.testing.assert_allclose(project_onto_cone(A, p), [1.0, 0.0, 0.5], atol=1e-12)
 
     def cycling(A, b):
         raise RuntimeError("Maximum number of iterations reached.")
 
-    monkeypatch.setattr(oracle, "nnls", cycling)
+    monkeypatch.setattr(cones, "nnls", cycling)
     np.testing.assert_allclose(project_onto_cone(A, p), [1.0, 0.0, 0.5], atol=1e-12)
 
 
@@ -148,7 +148,7 @@ def test_climbing_from_cone_to_cone_ends_at_the_exact_maximum(C):
 
 def test_climbing_ends_where_no_cone_around_has_more(monkeypatch):
     """With many rows most are left out of a step, and ends lie on kinks."""
-    monkeypatch.setattr(oracle, "MAX_CONES", 1000)
+    monkeypatch.setattr(cones, "MAX_CONES", 1000)
     Q, V = problem(n=150, q=5)
     n_kinks = []
     starts = RNG.standard_normal((50, 5))
@@ -169,21 +169,21 @@ def test_climbing_stays_where_nnls_cycles(monkeypatch):
     def cycling(A, b):
         raise RuntimeError("Maximum number of iterations reached.")
 
-    monkeypatch.setattr(oracle, "nnls", cycling)
+    monkeypatch.setattr(cones, "nnls", cycling)
     h = np.array([0.6, 0.8, 0.0])
     np.testing.assert_array_equal(climb_cones(*problem(), h), h)
 
 
 def test_climbing_repeats_no_step(monkeypatch):
     """With one output the maximum of a cone that no kink leads out of is the end."""
-    steps, step = [], oracle._maximum_in_cone
+    steps, step = [], cones._maximum_in_cone
 
     def recorded(*args):
         found = step(*args)
         steps.append(found[0])
         return found
 
-    monkeypatch.setattr(oracle, "_maximum_in_cone", recorded)
+    monkeypatch.setattr(cones, "_maximum_in_cone", recorded)
     rng = np.random.default_rng(0)
     Q, V = problem(n=60, q=4)
     for h in rng.standard_normal((20, 4)):

@@ -367,6 +367,79 @@ def test_directions_move_to_kinks_the_shortest_way_in_their_units(column):
     np.testing.assert_allclose(search.length(moved - H), shortest, rtol=1e-9)
 
 
+def test_kinks_nearest_to_directions():
+    rng = np.random.default_rng(0)
+    Q = basis(rng, 50, 6) * [1e3, 1.0, 1.0, 1.0, 1.0, 1.0]
+    search, H = Search(torch.as_tensor(Q), 0), rng.standard_normal((6, 20))
+    apart = np.abs(Q @ H) / np.linalg.norm(Q * step_scale(Q).T, axis=1)[:, None]
+    found = search.nearest_kinks(H, 5)
+    assert found.shape == (20, 5)
+    np.testing.assert_array_equal(np.sort(found), np.sort(np.argsort(apart, axis=0)[:5].T))
+    assert np.any(found[:, 0] != apart.argmin(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("n", "q", "C", "beta", "swept"),
+    [
+        (100, 3, 1, 1.0, 0),
+        (100, 4, 1, 1.0, 40),
+        (60, 20, 1, 1.0, 68),
+        (60, 21, 1, 1.0, 0),
+        (20, 6, 1, 1.0, 120),
+        (1_000, 6, 4, 1.0, 1),
+        (1_000, 6, 5, 1.0, 0),
+        (1_000, 6, 4, 0.001, 4),
+    ],
+)
+def test_chains_that_move_to_circles(n, q, C, beta, swept):
+    """A quarter of 480, or what is left of the entries; none where columns are few or many."""
+    rng = np.random.default_rng(0)
+    Q, V = (torch.as_tensor(a) for a in (basis(rng, n, q), rng.standard_normal((n, C))))
+    nothing = Maxima(V.new_zeros(q, 0), V.new_zeros(0, C), V.new_zeros(0))
+    hopping = BasinHopping(Search(Q, 0), V, beta, nothing, n_chains=100, polishing=0.0)
+    assert (hopping.width == 1) == (beta == 1)
+    assert hopping._n_swept(480) == swept
+
+
+@pytest.mark.parametrize("C", [1, 2])
+@pytest.mark.parametrize("beta", [1.0, 0.02])
+def test_values_of_chains_are_those_of_their_directions_and_signs(C, beta):
+    """Those that stay keep both, whatever the sign of where they might have gone."""
+    rng = np.random.default_rng(0)
+    Q, V = (torch.as_tensor(a) for a in (basis(rng, 150, 6), rng.standard_normal((150, C))))
+    nothing = Maxima(V.new_zeros(6, 0), V.new_zeros(0, C), V.new_zeros(0))
+    search = Search(Q, 0)
+    hopping = BasinHopping(search, V, beta, nothing, polishing=0.0)
+    first, G = hopping.chains, hopping.chains.G.clone()
+    for _ in range(12):
+        hopping.hop()
+        there = search.values(V, hopping.chains)
+        torch.testing.assert_close(there.values, values(hopping))
+    assert torch.equal(first.G, G)
+    found = hopping.maxima()
+    torch.testing.assert_close(search.values(V, found).values, found.values)
+
+
+@pytest.mark.parametrize("C", [1, 2])
+def test_sweeps_keep_kinks(C):
+    """Of q - 2 rows near a vertex; in half of the sweeps one of these is another row."""
+    rng = np.random.default_rng(0)
+    Q, V = (torch.as_tensor(a) for a in (basis(rng, 80, 6), rng.standard_normal((80, C))))
+    nothing = Maxima(V.new_zeros(6, 0), V.new_zeros(0, C), V.new_zeros(0))
+    search = Search(Q, 0)
+    hopping = BasinHopping(search, V, 0.1, nothing, polishing=0.0)
+    vertices = [rng.choice(80, 5, replace=False) for _ in range(20)]
+    H = np.stack([np.linalg.svd(Q.numpy()[rows])[2][-1] for rows in vertices], axis=1)
+    found = hopping._sweep(H)
+    torch.testing.assert_close(search.values(V, found).values, found.values)
+    on = np.abs(Q.numpy() @ found.H.numpy()) < 1e-12
+    kept = [int(on[rows, k].sum()) for k, rows in enumerate(vertices)]
+    assert min(kept[:10]) >= 3
+    assert min(kept[10:]) >= 4
+    before = (V.T @ (Q @ torch.as_tensor(H)).clamp(min=0)).norm(dim=0)
+    assert bool((found.values[10:] >= before[10:] - 1e-12).all())
+
+
 @pytest.mark.parametrize(("beta", "drawn_by_chains"), [(1.0, [1, 2, 3]), (0.01, [1, 2, 3, 4])])
 def test_hops_put_rows_on_kinks_where_V_is_large(beta, drawn_by_chains, monkeypatch):
     """One to three rows; where beta makes maxima narrow up to the kinks of a vertex, q - 1."""

@@ -348,7 +348,12 @@ class CrossValidated(ConvexBNBase):
         for name in params[0]:
             kind = object if name == "rank" else None  # 1 is one direction, 1.0 none of its shares
             table[f"param_{name}"] = np.array([p[name] for p in params], dtype=kind)
-        for name, values in zip(("test_score", "fit_time", "score_time"), scored, strict=False):
+        columns = {
+            "test_score": scored.score,
+            "fit_time": scored.fit_seconds,
+            "score_time": scored.score_seconds,
+        }
+        for name, values in columns.items():
             table[f"mean_{name}"] = values.mean(axis=0)
             with np.errstate(invalid="ignore"):  # of infinite scores
                 table[f"std_{name}"] = values.std(axis=0)

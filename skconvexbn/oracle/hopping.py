@@ -21,7 +21,7 @@ from torch import Tensor
 from .circles import MAX_COLUMNS, ONE_CIRCLE
 from .search import MAX_POOL, NEAR, Maxima, Search, join, n_signs
 
-# Chains for each sign.
+# Chains, of each sign at first.
 N_CHAINS = 300
 # Share of the chains that begin near active neurons, where most of the largest maxima are.
 SHARE_NEAR = 0.5
@@ -62,7 +62,7 @@ class BasinHopping:
     around : Maxima
         Active neurons, near which some of the chains begin; the others begin anywhere.
     n_chains : int
-        Chains for each sign; fewer with many rows.
+        Chains, of each sign at first; fewer with many rows.
     earlier : BasinHopping, optional
         Hopping at another V, with as many chains: they go on where they are higher than new ones.
     polishing : float
@@ -144,7 +144,7 @@ class BasinHopping:
         as long to the same maxima, with many one row moves too little.
         """
         search, n = self._search, len(chains)
-        H, G = chains.H.cpu().numpy(), chains.G.cpu().numpy()
+        H, G = chains.H.cpu().numpy(), chains.G.cpu().numpy().copy()
         n_kinks = MAX_KINKS if self.width == 1 else max(1, min(MORE_KINKS, len(H) - 1))
         noise = search.log_uniform(NOISE[0] * self.width, NOISE[1], n)
         hops, more = H.copy(), search.turns(n_kinks, n)
@@ -162,7 +162,7 @@ class BasinHopping:
 
     def _n_swept(self, n: int) -> int:
         """How many of n chains move to the largest on a circle."""
-        if not MAX_COLUMNS < self._search.Q.shape[1] <= MOST_COLUMNS:
+        if not MAX_COLUMNS < self._search.Q.shape[1] <= min(MOST_COLUMNS, len(self._V)):
             return 0
         entries = SWEPT_ENTRIES if self.width == 1 else MORE_ENTRIES
         return min(int(SWEPT * n), entries // self._V.numel())

@@ -120,12 +120,13 @@ class Search:
         rough: bool = False,
     ) -> None:
         self.Q, self.device, self._rough = Q, device or Q.device, rough
+        self._Q_host = Q.cpu().numpy()
         self._block_entries = BLOCK_ENTRIES[self.device.type] // shrink
         # values are in float64 and few at a time: blocks of an eighth
         self._block = max(16, self._block_entries // (8 * len(Q)))
         self._Q32 = Q.to(torch.float32).to(self.device)
         self._rng = np.random.default_rng(seed)
-        self._step_scale = step_scale(Q.cpu().numpy())
+        self._step_scale = step_scale(self._Q_host)
         self._row_norms = (Q * Q.new_tensor(self._step_scale.T)).norm(dim=1)
         plain = self._step_scale.min() == 1
         self._metric = None if plain else torch.as_tensor(self._step_scale**2).to(self._Q32)
@@ -188,8 +189,8 @@ class Search:
         """Climb in float64 from cone to cone: maxima lie on kinks that float32 resolves to 1e-5."""
         H = maxima.H
         if len(maxima):
-            Q, v = self.Q.cpu().numpy(), V.cpu().numpy()
-            ends = [climb_cones(Q, v, h) for h in H.T.cpu().numpy()]
+            v = V.cpu().numpy()
+            ends = [climb_cones(self._Q_host, v, h) for h in H.T.cpu().numpy()]
             H = torch.as_tensor(np.stack(ends, axis=1)).to(H)
         return self.values(V, Maxima(H, maxima.G, maxima.values))
 
@@ -282,25 +283,24 @@ class Search:
         return self.values(V, Maxima(H, starts_G, starts_G[:, 0]))
 
     def on_circles(self, V: Tensor, rows: np.ndarray | None = None) -> Maxima:
-        """The largest on each circle of the kinks of q - 2 rows, rows (N, q - 2) (`circles`).
+        """The largest on each circle of the kinks of q - 2 rows, rows (N, q - 2).
 
-        Where there are up to three columns, on all circles of kinks.
+        Without rows those of `circle_maxima`.
         """
-        q, v = self.Q.cpu().numpy(), V.cpu().numpy()
-        found = circle_maxima(q, v) if rows is None else largest_on_kinks(q, v, rows)
+        Q, v = self._Q_host, V.cpu().numpy()
+        found = circle_maxima(Q, v) if rows is None else largest_on_kinks(Q, v, rows)
         H = torch.as_tensor(found).to(self.Q)
         up = H.new_ones(H.shape[1], V.shape[1])
         maxima = self.values(V, Maxima(H, up, up[:, 0]))
         if V.shape[1] > 1:
             return maxima
-        return Maxima(
-            H, torch.where(maxima.values < 0, -1.0, up[:, 0])[:, None], maxima.values.abs()
-        )
+        sign = torch.where(maxima.values < 0, -1.0, up[:, 0])
+        return Maxima(H, sign[:, None], maxima.values.abs())
 
     def nearest_kinks(self, H: np.ndarray, k: int) -> np.ndarray:
         """Rows (N, k) whose kinks are nearest to the columns of H, in random order."""
         norms = self._row_norms.cpu().numpy()[:, None]
-        apart = np.abs(self.Q.cpu().numpy() @ H) / np.maximum(norms, 1e-300)
+        apart = np.abs(self._Q_host @ H) / np.maximum(norms, 1e-300)
         return self._rng.permuted(np.argpartition(apart, k - 1, axis=0)[:k].T, axis=1)
 
     def values(self, V: Tensor, maxima: Maxima) -> Maxima:

@@ -2,9 +2,9 @@
 
 Each round weighs the neurons and the oracle's maxima so far (`masses`), moves those with mass by a
 descent with smoothed kinks (`descent`), weighs them again on the true ReLU, and searches for
-directions that violate the dual constraint at the residual (`search`); where that takes many
+directions that violate the dual constraint at the residual (`oracle.search`); where that takes many
 rounds, also at a running mean of the residuals, by chains that go on from round to round
-(`hopping`). The maxima are the cuts of a cutting plane method on the dual; the descent moves
+(`oracle.hopping`). The maxima are the cuts of a cutting plane method on the dual; the descent moves
 neurons across arrangements, which cuts alone do slowly. When the gap looks closed, a more thorough
 search has the last word.
 """
@@ -72,7 +72,7 @@ RESOLUTION = 1e-8
 # Time of the last such search on top of max_time, as a share of it.
 LAST_SHARE = 0.1
 # Without certificates: the last round's decrease of the objective, relative to tol, and random
-# starts of a search for each sign, before `search` fills them up.
+# starts of a search for each sign, before it fills them up.
 SETTLED, FEW = 0.1, 80
 # Accuracy of the masses relative to beta: with certificates, which rest on it, and without or
 # before a descent.

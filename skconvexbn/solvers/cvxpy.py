@@ -108,6 +108,7 @@ def _rounds(problem: Problem, arrangements: Arrangements, best: Incumbent) -> It
             return  # the best so far stands, with its gap
         best.offer(neurons.H, neurons.G, neurons.b)
         grown = _grown(problem, arrangements, neurons, best)
+        best.finished = len(grown.G) == len(neurons.G)
         yield f"violated {len(grown.G) - len(neurons.G)}"
 
 
