@@ -55,7 +55,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         small beta: the smallest loss (for log loss on separable classes, nearly 0).
     rank : None, int or float, default=None
         Number k of singular directions of X kept (theory section 7): None all, up to the numerical
-        rank; an int at most so many; a float in (0, 1) as many as explain more than that share of
+        rank; an int that many at most; a float in (0, 1) as many as explain more than that share of
         the variance.
     shrinkage : float, default=0.0
         In [0, 1]: 0 is batch normalisation, 1 weight normalisation, see Notes.
@@ -94,7 +94,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         on the CPU so has torch if the product is at most 50,000.
     tol : float, default=1e-2
         Duality gap at which to stop, as a fraction of the loss of the model without neurons
-        (for squared error, units of R^2). Below this, accuracy on new data hardly changes.
+        (for squared error, units of R^2). Smaller values hardly change accuracy on new data.
     max_iter : int, default=100
         Rounds of the solver at most.
     max_time : float or None, default=None
@@ -155,7 +155,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     zero_loss_ : float
         Loss of the model without neurons, of which tol is a fraction.
     history_ : ndarray of shape (n_rounds, 3)
-        Seconds, objective and lower bound after each round, so far the best. The last row is the
+        Seconds, objective and lower bound after each round, the best so far. The last row is the
         result. Bounds before may be larger: "adaptive" searches thoroughly only in the end, which
         may lower the bound.
     certificate_ : {"exact", "sampled", "search"}

@@ -40,7 +40,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         the limit of small beta: interpolation where the network can interpolate.
     rank : None, int or float, default=None
         Number k of singular directions of X kept (theory section 7): None all, up to the numerical
-        rank; an int at most so many; a float in (0, 1) as many as explain more than that share of
+        rank; an int that many at most; a float in (0, 1) as many as explain more than that share of
         the variance.
     shrinkage : float, default=0.0
         In [0, 1]: 0 is batch normalisation, 1 weight normalisation, see Notes.
@@ -138,7 +138,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
     zero_loss_ : float
         Loss of the model without neurons, of which tol is a fraction.
     history_ : ndarray of shape (n_rounds, 3)
-        Seconds, objective and lower bound after each round, so far the best. The last row is the
+        Seconds, objective and lower bound after each round, the best so far. The last row is the
         result. Bounds before may be larger: "adaptive" searches thoroughly only in the end, which
         may lower the bound.
     certificate_ : {"exact", "sampled", "search"}

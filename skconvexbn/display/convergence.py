@@ -42,8 +42,8 @@ class ConvergenceDisplay(Display):
     figure_ : matplotlib Figure
         Their figure.
     lines_ : list of two matplotlib Line2D
-        Objective and lower bound during the fit, or the gap during the fit and that of the network
-        of the time to the certified bound.
+        Objective and lower bound during the fit, or the gap as it was seen during the fit and the
+        distance of the objective to the certified bound.
     band_ : matplotlib artist or None
         The gap as a band between objective and bound.
     level_ : matplotlib Line2D
@@ -57,7 +57,7 @@ class ConvergenceDisplay(Display):
     -----
     The bound during a fit is provisional where ``certificate`` is "search": the thorough search in
     the last rounds may lower it. The picture shows it as it was, with the certified one as a dotted
-    line, so that a solid gap below the dashed one is what was thought too early.
+    line: where the solid gap is below the dashed one, it was thought smaller than it was.
 
     Examples
     --------

@@ -35,7 +35,7 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
         the shrinkage is 0, the paper's network, and 3 elsewhere.
     cv : int, cross-validation generator or iterable, default=None
         Splitting strategy: None is 5 folds, an int their number (not shuffled), else
-        a splitter of scikit-learn or an iterable of (train, test) indices.
+        a splitter of scikit-learn or an iterable of (train, test) indices or masks.
     scoring : str, callable or None, default=None
         Score to maximise, a scorer of scikit-learn or a callable (estimator, X, y), which takes
         sample_weight if fit does (with metadata routing: if it is requested); None is
@@ -169,7 +169,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
         the shrinkage is 0, the paper's network, and 3 elsewhere.
     cv : int, cross-validation generator or iterable, default=None
         Splitting strategy: None is 5 folds, an int their number (stratified, not shuffled), else
-        a splitter of scikit-learn or an iterable of (train, test) indices.
+        a splitter of scikit-learn or an iterable of (train, test) indices or masks.
     scoring : str, callable or None, default=None
         Score to maximise, a scorer of scikit-learn or a callable (estimator, X, y), which takes
         sample_weight if fit does (with metadata routing: if it is requested); None is minus the
@@ -188,7 +188,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
     fit_intercept : bool, default=True
         Whether to fit the unpenalised output bias b.
     activation : {"relu", "gated_relu"}, default="relu"
-        See `ConvexBNRegressor`.
+        See `ConvexBNClassifier`.
     arrangements : {"auto", "adaptive", "exact", "sampled"}, default="auto"
         Which activation arrangements the program ranges over, see `ConvexBNClassifier`.
     n_arrangements : int, default=100
