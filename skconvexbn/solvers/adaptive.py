@@ -83,7 +83,7 @@ MASS_PACE, LOOSE_PACE = 1e-3, 1e-2
 # With many rows, a fit to this many comes first, as far as these options say, and not for more than
 # this share of max_time.
 START_ROWS, START_SHARE = 4_096, 0.3
-START_OPTIONS = Options(tol=1e-2, max_iter=6)
+START_OPTIONS = Options(tol=1e-2, max_iter=6, certify=False)
 
 
 def solve_adaptive(model: Model, options: Options, shrink: int, device: torch.device) -> Solution:
@@ -165,8 +165,7 @@ class _Run:
 
     def _start_options(self) -> Options:
         left = START_SHARE * max(self.options.max_time - self.best.seconds, 0.0)
-        seed, certify = self.options.seed, self.options.certify
-        return replace(START_OPTIONS, seed=seed, max_time=left, certify=certify)
+        return replace(START_OPTIONS, seed=self.options.seed, max_time=left)
 
     def _finish(self, x: Measure, smoothing: tuple[float, ...]) -> Measure:
         """Descents without searches: cheap, and the objective is then at a local minimum too."""
