@@ -386,13 +386,15 @@ def test_kinks_nearest_to_directions():
         (60, 20, 1, 1.0, 68),
         (60, 21, 1, 1.0, 0),
         (20, 6, 1, 1.0, 120),
-        (1_000, 6, 4, 1.0, 1),
-        (1_000, 6, 5, 1.0, 0),
-        (1_000, 6, 4, 0.001, 4),
+        (256, 6, 1, 1.0, 16),
+        (257, 6, 1, 1.0, 0),
+        (128, 6, 2, 1.0, 16),
+        (257, 6, 1, 0.001, 63),
+        (1_025, 6, 1, 0.001, 0),
     ],
 )
 def test_chains_that_move_to_circles(n, q, C, beta, swept):
-    """A quarter of 480, or what is left of the entries; none where columns are few or many."""
+    """A quarter of 480, or what entries allow; none where these, or columns, are few or many."""
     rng = np.random.default_rng(0)
     Q, V = (torch.as_tensor(a) for a in (basis(rng, n, q), rng.standard_normal((n, C))))
     nothing = Maxima(V.new_zeros(q, 0), V.new_zeros(0, C), V.new_zeros(0))

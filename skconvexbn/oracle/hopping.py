@@ -36,8 +36,9 @@ NEAR_NOISE, NEAR_STEPS = (0.01, 0.3), (0.03, 0.3)
 # Share of the chains that move to the largest on a circle instead, if columns are no more than
 # these: vertices of more columns are seldom maxima.
 SWEPT, MOST_COLUMNS = 0.25, 20
-# Entries (rows, circles, outputs) of these circles at most, and where maxima are narrow.
-SWEPT_ENTRIES, MORE_ENTRIES = 1 << 12, 1 << 14
+# Entries (rows, circles, outputs) of these circles at most, and where maxima are narrow; fewer
+# circles than these are not worth their time.
+SWEPT_ENTRIES, MORE_ENTRIES, FEWEST_CIRCLES = 1 << 12, 1 << 14, 16
 # Temperature of the Metropolis rule (the mean decrease that a chain accepts), relative to beta.
 TEMPERATURE = 0.15
 # Share of the climbs, the highest on their way, that are finished: all where they are wanted as
@@ -165,7 +166,8 @@ class BasinHopping:
         if not MAX_COLUMNS < self._search.Q.shape[1] <= min(MOST_COLUMNS, len(self._V)):
             return 0
         entries = SWEPT_ENTRIES if self.width == 1 else MORE_ENTRIES
-        return min(int(SWEPT * n), entries // self._V.numel())
+        k = min(int(SWEPT * n), entries // self._V.numel())
+        return k if k >= FEWEST_CIRCLES else 0
 
     def _sweep(self, H: np.ndarray) -> Maxima:
         """The largest on circles through vertices that are near the columns of H, or one row away.
