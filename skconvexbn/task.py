@@ -80,7 +80,7 @@ class Task:
     def resolve_beta(self, beta: float | str) -> float:
         """Beta in the units of the data: as given, by the rule for "auto", or the limit for 0.
 
-        The rule goes by the noise in the targets, see `_by_noise`, up to a share of beta_max, the
+        The rule goes by the noise in the targets, see ``_by_noise``, up to a share of beta_max, the
         smallest beta of the zero model; targets that do not vary get this share. Where beta_max is
         zero, so is the network at any beta, and the unit stands for all but 0.
         """

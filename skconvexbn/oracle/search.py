@@ -285,7 +285,7 @@ class Search:
     def on_circles(self, V: Tensor, rows: np.ndarray | None = None) -> Maxima:
         """The largest on each circle of the kinks of q - 2 rows, rows (N, q - 2).
 
-        Without rows those of `circle_maxima`.
+        Without rows those of ``circle_maxima``.
         """
         Q, v = self._Q_host, V.cpu().numpy()
         found = circle_maxima(Q, v) if rows is None else largest_on_kinks(Q, v, rows)
