@@ -209,7 +209,7 @@ class Search:
 
     def on_kinks(self, H: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Directions nearest to the columns of H (q, k) that have these rows on their kinks."""
-        rows = self.Q[torch.as_tensor(index, device=self.Q.device)].cpu().numpy().T
+        rows = self._Q_host[index].T
         along = self._step_scale**2 * rows
         squares = np.maximum((rows * along).sum(axis=0), 1e-300)
         return H - along * ((rows * H).sum(axis=0) / squares)
