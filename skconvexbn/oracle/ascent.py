@@ -23,8 +23,8 @@ MOMENTUM = 0.5
 N_FINE = 3
 # Share of the steps after which only the highest go on: the others gain little more.
 ALONE = 0.5
-# The bits of 1.0 in bfloat16.
-ONE = 0x3F80
+# The bits of 1.0 in bfloat16, and what makes any positive pre-activation larger than 1.
+ONE, STRETCH = 0x3F80, 2.0**60
 
 
 def normalise(H: Tensor, dim: int = 0) -> Tensor:
@@ -163,27 +163,29 @@ class Slope:
     ) -> None:
         self.metric = metric
         self._Q, self._V = Q.to(dtype), V.to(dtype)
-        self._Qv = (Q * V).to(dtype) if V.shape[1] == 1 else None
+        self._vQ = (Q * V).T.to(dtype).contiguous() if V.shape[1] == 1 else None
+        if self._vQ is not None and dtype == torch.bfloat16:
+            self._Q = self._Q * STRETCH
         self._buffers = self._Q.new_empty(2, 0, 0)
 
     def __call__(self, H: Tensor) -> Tensor:
         """Gradients at the columns of H, both (q, N)."""
         shape = len(self._Q), H.shape[1]
         if self._buffers.shape[1:] != shape:
-            self._buffers = self._Q.new_empty(2 if self._Qv is None else 1, *shape)
+            self._buffers = self._Q.new_empty(2 if self._vQ is None else 1, *shape)
         Z = torch.mm(self._Q, H.to(self._Q.dtype), out=self._buffers[0])
-        if self._Qv is not None:
-            return (self._Qv.T @ _positive(Z)).to(H.dtype)
+        if self._vQ is not None:
+            return (self._vQ @ _positive(Z)).to(H.dtype)
         R = _relu(Z)
         M = torch.mm(self._V, normalise(self._V.T @ R), out=self._buffers[1])
         return (self._Q.T @ _gate(M, R)).to(H.dtype)
 
 
 def _positive(Z: Tensor) -> Tensor:
-    """1[Z > 0], in place."""
+    """1[Z > 0], in place; in bfloat16 Z is stretched: none is between 0 and 1."""
     if Z.dtype != torch.bfloat16:
         return Z.gt_(0.0)
-    Z.view(torch.int16).gt_(0).mul_(ONE)
+    Z.view(torch.int16).clamp_(0, ONE)
     return Z
 
 
