@@ -26,6 +26,7 @@ from sklearn.datasets import load_diabetes, make_friedman1
 from skconvexbn import ConvexBNRegressor
 from skconvexbn.losses import SquaredError
 from skconvexbn.oracle.ascent import normalise
+from skconvexbn.oracle.cones import step_scale
 from skconvexbn.oracle.hopping import N_CHAINS, BasinHopping
 from skconvexbn.oracle.search import Maxima, Search
 from skconvexbn.problem import Options, Problem
@@ -58,7 +59,8 @@ def checked_dual(problem, solution, finer=1.0):
     """
     H, G = (torch.as_tensor(a) for a in (solution.H, solution.G))
     neurons = Maxima(normalise(H), normalise(G, dim=1), G[:, 0])
-    search, V = Search(torch.as_tensor(problem.Q), seed=12345), torch.as_tensor(solution.V)
+    Q, V = torch.as_tensor(problem.Q), torch.as_tensor(solution.V)
+    search = Search(Q, seed=12345, step_scale=step_scale(problem.Q, problem.w))
     hopping = BasinHopping(search, V, finer * problem.beta, neurons, 4 * N_CHAINS)
     while hopping.n_generations < 96:
         hopping.hop()

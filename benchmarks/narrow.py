@@ -51,7 +51,7 @@ def checked(problem, solution):
     """The dual value at V by kinks of all rows, or by independent searches."""
     if problem.Q.shape[1] > MAX_COLUMNS:
         return min(checked_dual(problem, solution, finer) for finer in FINER)
-    H = circle_maxima(problem.Q, solution.V)
+    H = circle_maxima(problem.Q, solution.V, np.ones(len(problem.Q)))
     largest = np.linalg.norm(solution.V.T @ np.maximum(problem.Q @ H, 0.0), axis=0).max()
     return problem.dual(solution.V, max(largest, solution.dual_norm))
 

@@ -264,7 +264,7 @@ class ConvexBNBase(BaseEstimator):
     ) -> Arrangements:
         """All arrangements, or those of random directions and of the previous fit's neurons."""
         if arrangements == "exact":
-            return enumerate_all(problem.Q)
+            return enumerate_all(np.sqrt(problem.w)[:, None] * problem.Q)  # columns of norm 1
         directions = basis.random_directions(self.n_arrangements, np.random.RandomState(seed))
         sampled = sample(problem.Q, directions)
         if earlier is not None:

@@ -12,7 +12,7 @@ from .data import DistinctRows
 from .losses import Loss, SquaredError
 from .network import Network, simplify
 from .noise import noise_share, total_variation
-from .oracle.cones import multi_start
+from .oracle.cones import multi_start, step_scale
 from .problem import Certificate, Neurons, Problem, Solution
 from .units import Units
 from .whitening import Basis, Whitening
@@ -73,7 +73,8 @@ class Task:
         """
         starts = self.basis.random_directions(n_starts, np.random.RandomState(self.seed))
         Q, V = self.problem.Q, self.problem.dual_point(np.zeros_like(self.problem.Y))
-        found, root = multi_start(Q, V, starts, n_steps, last_step), np.sqrt(self.problem.w)
+        root, scale = np.sqrt(self.problem.w), step_scale(Q, self.problem.w)
+        found = multi_start(Q, V, starts, n_steps, last_step, scale)
         size = np.linalg.norm(root) * np.linalg.norm(root[:, None] * Q)
         return found if found > NO_SIGNAL * size else 0.0
 

@@ -16,6 +16,11 @@ def values(Q, V, H):
     return np.linalg.norm(V.T @ np.maximum(Q @ H, 0.0), axis=0)
 
 
+def pulls(Q, V):
+    """||v_i|| ||Q_i||."""
+    return np.linalg.norm(V, axis=1) * np.linalg.norm(Q, axis=1)
+
+
 def checked_gap(problem, solution, H):
     """The gap of a solution with the largest of the directions H, which may refute its bound."""
     largest = max(values(problem.Q, solution.V, H).max(), solution.dual_norm)
@@ -31,7 +36,7 @@ def test_largest_on_circles_is_the_maximum_or_next_to_it(q, seed, length):
     Q, V = basis(rng, 40, q), rng.standard_normal((40, 1))
     Q[:, -1] *= length
     exact = in_arrangements(Q, V, enumerate_all(Q), limit=0.0).dual_norm
-    H = circle_maxima(Q, V)
+    H = circle_maxima(Q, V, pulls(Q, V))
     np.testing.assert_allclose(np.linalg.norm(H, axis=0), 1.0, rtol=1e-12)
     largest = values(Q, V, H).max()
     assert exact * (1 - (1e-10 if q == 2 else 1e-2)) <= largest <= exact * (1 + 1e-10)
@@ -42,7 +47,7 @@ def test_no_direction_is_above_them_with_several_outputs(q):
     rng = np.random.default_rng(q)
     Q, V = rng.standard_normal((30, q)), rng.standard_normal((30, 3))
     Q[3], Q[4] = 0.0, 2 * Q[5]  # no kink, and a common one
-    largest = values(Q, V, circle_maxima(Q, V)).max()
+    largest = values(Q, V, circle_maxima(Q, V, pulls(Q, V))).max()
     if q == 2:
         t = np.linspace(0, 2 * np.pi, 200_001)
         H = np.stack([np.cos(t), np.sin(t)])
@@ -54,7 +59,8 @@ def test_no_direction_is_above_them_with_several_outputs(q):
 
 def test_more_columns_have_too_many_circles():
     rng = np.random.default_rng(0)
-    assert circle_maxima(rng.standard_normal((9, 4)), np.ones((9, 1))).shape == (4, 0)
+    Q, V = rng.standard_normal((9, 4)), np.ones((9, 1))
+    assert circle_maxima(Q, V, pulls(Q, V)).shape == (4, 0)
 
 
 @pytest.mark.parametrize(("q", "C"), [(3, 1), (4, 1), (5, 3), (7, 2)])
@@ -80,10 +86,9 @@ def test_of_many_rows_those_of_the_largest_kinks_have_circles(monkeypatch):
     rng = np.random.default_rng(0)
     Q, V = rng.standard_normal((50, 3)), rng.standard_normal((50, 2))
     monkeypatch.setattr("skconvexbn.oracle.circles.AT_MOST", 7 * V.size)
-    H = circle_maxima(Q, V)
+    H = circle_maxima(Q, V, pulls(Q, V))
     assert H.shape == (3, 7)
-    size = np.linalg.norm(V, axis=1) * np.linalg.norm(Q, axis=1)
-    rows = np.argsort(-size)[:7]
+    rows = np.argsort(-pulls(Q, V))[:7]
     assert np.abs((Q[rows] * H.T).sum(axis=1)).max() < 1e-12
 
 
@@ -135,7 +140,7 @@ def test_narrow_maxima_of_two_features_refute_no_gap(estimator, make, solved):
     assert model.converged_
     assert model.certificate_ == "search"
     problem, solution = solved[-1]
-    H = circle_maxima(problem.Q, solution.V)
+    H = circle_maxima(problem.Q, solution.V, pulls(problem.Q, solution.V))
     assert checked_gap(problem, solution, H) <= 1.02 * model.tol * problem.zero_loss
 
 

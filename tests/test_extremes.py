@@ -347,6 +347,19 @@ def test_a_column_that_varies_only_in_a_row_of_next_to_no_weight(weight):
     assert dual <= model.set_params(tol=1e-4).fit(X, y, sample_weight=w).objective_
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_far_row_of_next_to_no_weight_hides_no_arrangement(seed):
+    """Beside it the other rows of Q look parallel: 4 of 62 arrangements were left, "exact"."""
+    rng = np.random.default_rng(seed)
+    X, w = rng.standard_normal((31, 1)), np.ones(31)
+    y = np.abs(X[:, 0]) + 0.1 * rng.standard_normal(31)
+    X[-1], w[-1] = 1e10, 1e-20
+    exact = ConvexBNRegressor(beta=0.05, tol=1e-5).fit(X, y, sample_weight=w)
+    assert (exact.backend_, exact.certificate_) == ("cvxpy", "exact")
+    exact.set_params(arrangements="adaptive", random_state=0)
+    assert exact.dual_objective_ <= exact.fit(X, y, sample_weight=w).objective_ * (1 + 1e-9)
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_without_signal_beta_is_the_unit_or_the_limit(classes):
     """beta_max is rounding there, and once made beta 5e-17."""

@@ -83,6 +83,18 @@ def test_a_path_begins_without_neurons(seed):
     assert convex_bn_path(X, y, betas=2, eps=0.5, random_state=seed).n_neurons[0] == 0
 
 
+@pytest.mark.parametrize("far", [1e4, 1e6, 1e8])
+def test_a_path_begins_at_beta_max_beside_a_far_row_of_next_to_no_weight(far):
+    """The steps of the search behind beta_max were as short as those in the row's direction."""
+    rng = np.random.default_rng(0)
+    X, w = rng.standard_normal((121, 3)), np.ones(121)
+    y = np.abs(X[:, 0]) + 0.5 * X[:, 1] + 0.1 * rng.standard_normal(121)
+    X[-1], w[-1] = far, far**-2
+    top = convex_bn_path(X, y, betas=1, sample_weight=w, random_state=0).beta[0]
+    model = ConvexBNRegressor(beta=1.0001 * top, random_state=0)
+    assert model.fit(X, y, sample_weight=w).n_neurons_ == 0
+
+
 def test_neurons_appear_just_below_beta_max(diabetes):
     X, y = diabetes
     top = convex_bn_path(X, y, betas=1, random_state=0).beta[0]

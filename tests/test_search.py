@@ -51,11 +51,12 @@ def test_search_finds_the_exact_maximum_beside_a_long_column(length, q):
     Q[:, -1] *= length / np.linalg.norm(Q[:, -1])
     V -= V.mean()
     exact = in_arrangements(Q, V, enumerate_all(Q), limit=0.0).dual_norm
-    search, v = Search(torch.as_tensor(Q), 0), torch.as_tensor(V)
+    scale = step_scale(Q, np.ones(40))
+    search, v = Search(torch.as_tensor(Q), 0, scale), torch.as_tensor(V)
     nothing = Maxima(v.new_zeros(q, 0), v.new_zeros(0, 1), v.new_zeros(0))
     assert thorough(search, v, exact, nothing).largest == pytest.approx(exact, rel=1e-6)
     assert search.round(v, exact, nothing, nothing).largest > 0.98 * exact
-    assert multi_start(Q, V, rng.standard_normal((q, 60))) > 0.98 * exact
+    assert multi_start(Q, V, rng.standard_normal((q, 60)), scale=scale) > 0.98 * exact
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3])
@@ -79,7 +80,7 @@ def test_climbs_come_in_few_numbers(n_outputs):
 def test_some_random_starts_have_a_row_on_their_kink():
     Q = basis(np.random.default_rng(0), 50, 6)
     Q[:, -1] *= 100.0
-    H, _, steps = Search(torch.as_tensor(Q), 0).random(400, 1)
+    H, _, steps = Search(torch.as_tensor(Q), 0, step_scale(Q, np.ones(50))).random(400, 1)
     on = np.abs(Q @ H).min(axis=0) < 1e-12
     np.testing.assert_array_equal(on, np.arange(400) >= 300)
     np.testing.assert_array_equal(steps[~on], 1.0)
@@ -359,19 +360,21 @@ def values(hopping):
 def test_directions_move_to_kinks_the_shortest_way_in_their_units(column):
     rng = np.random.default_rng(0)
     Q = basis(rng, 50, 4) * [column, 1.0, 1.0, 1.0]
-    search, H = Search(torch.as_tensor(Q), 0), step_scale(Q) * rng.standard_normal((4, 30))
+    scale = step_scale(Q, np.ones(50))
+    search, H = Search(torch.as_tensor(Q), 0, scale), scale * rng.standard_normal((4, 30))
     rows = rng.integers(0, 50, 30)
     moved = search.on_kinks(H, rows)
     np.testing.assert_allclose((Q[rows].T * moved).sum(axis=0), 0.0, atol=1e-9 * column)
-    shortest = abs((Q[rows].T * H).sum(axis=0)) / np.linalg.norm(Q[rows].T * step_scale(Q), axis=0)
+    shortest = abs((Q[rows].T * H).sum(axis=0)) / np.linalg.norm(Q[rows].T * scale, axis=0)
     np.testing.assert_allclose(search.length(moved - H), shortest, rtol=1e-9)
 
 
 def test_kinks_nearest_to_directions():
     rng = np.random.default_rng(0)
     Q = basis(rng, 50, 6) * [1e3, 1.0, 1.0, 1.0, 1.0, 1.0]
-    search, H = Search(torch.as_tensor(Q), 0), rng.standard_normal((6, 20))
-    apart = np.abs(Q @ H) / np.linalg.norm(Q * step_scale(Q).T, axis=1)[:, None]
+    scale = step_scale(Q, np.ones(50))
+    search, H = Search(torch.as_tensor(Q), 0, scale), rng.standard_normal((6, 20))
+    apart = np.abs(Q @ H) / np.linalg.norm(Q * scale.T, axis=1)[:, None]
     found = search.nearest_kinks(H, 5)
     assert found.shape == (20, 5)
     np.testing.assert_array_equal(np.sort(found), np.sort(np.argsort(apart, axis=0)[:5].T))

@@ -19,11 +19,10 @@ BLOCK = 1 << 17
 AT_MOST, MANY = 1 << 20, 1_000
 
 
-def circle_maxima(Q: np.ndarray, V: np.ndarray) -> np.ndarray:
+def circle_maxima(Q: np.ndarray, V: np.ndarray, pulls: np.ndarray) -> np.ndarray:
     """Unit directions (q, N): with two columns the largest maxima on the circle that there is.
 
-    With three the largest on the kinks of each row, of many those with the largest ||v_i|| ||Q_i||.
-    With more none.
+    With three the largest on the kinks of each row, of many those that pull most. With more none.
     """
     q = Q.shape[1]
     if q == ONE_CIRCLE:
@@ -32,9 +31,8 @@ def circle_maxima(Q: np.ndarray, V: np.ndarray) -> np.ndarray:
         return np.stack([np.cos(t), np.sin(t)])
     if q != MAX_COLUMNS:
         return np.zeros((q, 0))
-    size = np.linalg.norm(V, axis=1) * np.linalg.norm(Q, axis=1)
-    rows = np.argsort(-size, kind="stable")[: max(1, AT_MOST // V.size)]
-    return largest_on_kinks(Q, V, rows[size[rows] > 0][:, None])
+    rows = np.argsort(-pulls, kind="stable")[: max(1, AT_MOST // V.size)]
+    return largest_on_kinks(Q, V, rows[pulls[rows] > 0][:, None])
 
 
 def largest_on_kinks(Q: np.ndarray, V: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -220,25 +220,32 @@ def _random(q: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((N_RANDOM, q))
 
 
-def step_scale(Q: np.ndarray) -> np.ndarray:
-    """Lengths (q, 1) by which the entries of h move, 1 / max(1, ||Q_j||): kinks then move alike.
+def step_scale(Q: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Lengths (q, 1) by which the entries of h move, 1 / max(1, ||sqrt(w) Q_j||).
 
-    Without shrinkage only a large bias_scale makes one less than 1 (theory.md 7).
+    Kinks then move alike. Without shrinkage only a large bias_scale makes one less than 1, whatever
+    the weights (theory.md 7).
     """
-    norms = np.linalg.norm(Q, axis=0)[:, None]
+    norms = np.linalg.norm(np.sqrt(w)[:, None] * Q, axis=0)[:, None]
     return 1 / np.where(norms > 1 + ROUNDING, norms, 1.0)
 
 
 def multi_start(
-    Q: np.ndarray, V: np.ndarray, starts: np.ndarray, n_steps: int = 60, last_step: float = 0.01
+    Q: np.ndarray,
+    V: np.ndarray,
+    starts: np.ndarray,
+    n_steps: int = 60,
+    last_step: float = 0.01,
+    scale: np.ndarray | float = 1.0,
 ) -> float:
     """Largest ||V^T relu(Q h)|| over unit h found by ascent from the columns of starts (q, N).
 
     Steps h <- normalise(h + eta * gradient / ||gradient||) with eta from 1 to last_step (undamped
     fixed-point steps run into cycles of two), in float32; the value of the best h is in float64.
-    With one output both signs climb from every start. Starts and steps go by `step_scale`.
+    With one output both signs climb from every start. Entries of h move by these lengths (q, 1),
+    see `step_scale`.
     """
-    size, D = np.abs(V).max(initial=0.0) or 1.0, step_scale(Q)
+    size, D = np.abs(V).max(initial=0.0) or 1.0, np.broadcast_to(scale, (Q.shape[1], 1))
     starts = D * starts
     q, v, H = (a.astype(np.float32) for a in (Q, V / size, starts / np.linalg.norm(starts, axis=0)))
     D = D.astype(np.float32)

@@ -93,7 +93,7 @@ class BasinHopping:
     ) -> None:
         self._search, self._V, self._beta, self._around = search, V, beta, around
         self._signs, self._polishing = n_signs(V), polishing
-        likely = (V.norm(dim=1) * search.Q.norm(dim=1)).cpu().numpy() + 1e-300
+        likely = search.pulls(V) + 1e-300
         self._likely = likely / likely.sum()
         self._kept = KEPT if polishing else 1.0
         self.width = search.width(V, beta)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .ascent import LAST_STEP, ascend, normalise
 from .circles import circle_maxima, largest_on_kinks
-from .cones import climb_cones, step_scale
+from .cones import climb_cones
 
 # Entries of a block of activations, (n, starts), or of the two that climbs with several outputs
 # take: small enough for the cache of a CPU, large enough for what a step takes whatever its width.
@@ -98,6 +98,8 @@ class Search:
     ----------
     Q : Tensor of shape (n, q), float64
     seed : int
+    step_scale : ndarray of shape (q, 1), optional
+        Lengths by which the entries of h move, see ``cones.step_scale``; ones by default.
     shrink : int
         Blocks of activations are smaller by this factor.
     device : torch.device, optional
@@ -115,6 +117,7 @@ class Search:
         self,
         Q: Tensor,
         seed: int,
+        step_scale: np.ndarray | None = None,
         shrink: int = 1,
         device: torch.device | None = None,
         rough: bool = False,
@@ -126,7 +129,7 @@ class Search:
         self._block = max(16, self._block_entries // (8 * len(Q)))
         self._Q32 = Q.to(torch.float32).to(self.device)
         self._rng = np.random.default_rng(seed)
-        self._step_scale = step_scale(self._Q_host)
+        self._step_scale = np.ones((Q.shape[1], 1)) if step_scale is None else step_scale
         self._row_norms = (Q * Q.new_tensor(self._step_scale.T)).norm(dim=1)
         plain = self._step_scale.min() == 1
         self._metric = None if plain else torch.as_tensor(self._step_scale**2).to(self._Q32)
@@ -247,8 +250,11 @@ class Search:
 
     def width(self, V: Tensor, beta: float) -> float:
         """How wide the narrowest maxima near beta are, 1 where usual steps find them."""
-        largest = float((V.norm(dim=1) * self._row_norms).max())
-        return min(beta / max(NARROW * largest, 1e-300), 1.0)
+        return min(beta / max(NARROW * self.pulls(V).max(), 1e-300), 1.0)
+
+    def pulls(self, V: Tensor) -> np.ndarray:
+        """How much each row (n,) pulls, ||v_i|| ||Q_i||, in the units in which h moves."""
+        return (V.norm(dim=1) * self._row_norms).cpu().numpy()
 
     def climb(
         self,
@@ -288,7 +294,10 @@ class Search:
         Without rows those of ``circle_maxima``.
         """
         Q, v = self._Q_host, V.cpu().numpy()
-        found = circle_maxima(Q, v) if rows is None else largest_on_kinks(Q, v, rows)
+        if rows is None:
+            found = circle_maxima(Q, v, self.pulls(V))
+        else:
+            found = largest_on_kinks(Q, v, rows)
         H = torch.as_tensor(found).to(self.Q)
         up = H.new_ones(H.shape[1], V.shape[1])
         maxima = self.values(V, Maxima(H, up, up[:, 0]))

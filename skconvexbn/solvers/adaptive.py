@@ -99,7 +99,9 @@ class _Run:
         self.model, self.problem, self.options = model, model.problem, options
         self.shrink = shrink
         self.best = Incumbent(self.problem, options, "search", str(device))
-        self.search = Search(model.Q, options.seed, shrink, device, rough=not options.certify)
+        self.step_scale = step_scale(self.problem.Q, self.problem.w)
+        rough = not options.certify
+        self.search = Search(model.Q, options.seed, self.step_scale, shrink, device, rough)
         self.curvature = Curvature(model)
         self.cuts = self._neurons(*(options.beside or (self.best.H, self.best.G)))
         self.hopping: BasinHopping | None = None
@@ -159,7 +161,7 @@ class _Run:
             if few.interrupted:
                 raise KeyboardInterrupt
             return Measure.of_weights(t(few.H), t(few.G), t(few.b))
-        H = step_scale(problem.Q) * rng.standard_normal((q, N_START))
+        H = self.step_scale * rng.standard_normal((q, N_START))
         G = rng.choice([-1.0, 1.0], (N_START, 1)) if C == 1 else rng.standard_normal((N_START, C))
         return Measure(normalise(t(H)), normalise(t(G), dim=1), t(np.full(N_START, START_MASS)), b)
 
