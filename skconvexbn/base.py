@@ -179,7 +179,8 @@ class ConvexBNBase(BaseEstimator):
         arrangements = None
         if chosen in ("exact", "sampled") and backend != "closed_form":
             arrangements = self._make_arrangements(chosen, problem, basis, seed, earlier)
-        return Task(basis, problem, units, backend, arrangements, seed, labels=is_classifier(self))
+        labels, gated = is_classifier(self), self.activation == "gated_relu"
+        return Task(basis, problem, units, backend, arrangements, seed, labels, gated)
 
     def _solve(
         self,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .losses import SquaredError
 from .problem import Problem
 from .whitening import Basis
 
@@ -138,8 +139,11 @@ def simplify(
     """Unit directions H, weights G and intercept b of fewer neurons, no worse in the objective.
 
     Parallel neurons are merged and negligible ones pruned; if the network without neurons is as
-    good, it is returned.
+    good, it is returned. Where targets of squared error are all zero, so is the output.
     """
+    if isinstance(problem.loss, SquaredError):
+        varies = problem.Y.any(axis=0)
+        G, b = varies * G, varies * b
     norms = np.linalg.norm(H, axis=0)
     H = H / np.where(norms > 0, norms, 1.0)
     G = G * norms[:, None]

@@ -12,7 +12,7 @@ from .data import DistinctRows
 from .losses import Loss, SquaredError
 from .network import Network, simplify
 from .noise import noise_share, total_variation
-from .oracle.cones import multi_start, step_scale
+from .oracle.cones import gated_dual_norm, multi_start, step_scale
 from .problem import Certificate, Neurons, Problem, Solution
 from .units import Units
 from .whitening import Basis, Whitening
@@ -55,7 +55,8 @@ class Training:
 class Task:
     """What all fits at one rank and shrinkage share: the problem at beta = 0 and its solver.
 
-    ``labels`` says that the targets stand for classes.
+    ``labels`` says that the targets stand for classes, ``gated`` that neurons are linear where the
+    gates of the arrangements are open.
     """
 
     basis: Basis
@@ -65,16 +66,21 @@ class Task:
     arrangements: Arrangements | None
     seed: int
     labels: bool
+    gated: bool
 
     def beta_max(self, n_starts: int, n_steps: int, last_step: float) -> float:
         """Smallest beta of the zero model, in the solver's units, by a search (theory.md 4).
 
-        Zero where it is rounding.
+        Zero where it is rounding. With gates it is computed.
         """
-        starts = self.basis.random_directions(n_starts, np.random.RandomState(self.seed))
         Q, V = self.problem.Q, self.problem.dual_point(np.zeros_like(self.problem.Y))
-        root, scale = np.sqrt(self.problem.w), step_scale(Q, self.problem.w)
-        found = multi_start(Q, V, starts, n_steps, last_step, scale)
+        root = np.sqrt(self.problem.w)
+        if self.gated and self.arrangements is not None:
+            found = gated_dual_norm(Q, V, self.arrangements)
+        else:
+            starts = self.basis.random_directions(n_starts, np.random.RandomState(self.seed))
+            scale = step_scale(Q, self.problem.w)
+            found = multi_start(Q, V, starts, n_steps, last_step, scale)
         size = np.linalg.norm(root) * np.linalg.norm(root[:, None] * Q)
         return found if found > NO_SIGNAL * size else 0.0
 

@@ -35,11 +35,17 @@ class _Limits:
         import torch
 
         cls.torch = torch.get_num_threads()
+        products = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+        before = [product.fp32_precision for product in products]
         try:
+            for product in products:
+                product.fp32_precision = "ieee"
             with _libraries().limit(limits=1, user_api="blas"):
                 entered.set()
                 left.wait()
         finally:
+            for product, precision in zip(products, before, strict=True):
+                product.fp32_precision = precision
             entered.set()
 
 
@@ -57,7 +63,8 @@ if hasattr(os, "register_at_fork"):
 def one_blas_thread() -> Iterator[None]:
     """Limit BLAS, but not torch, to one thread until the last job that runs here leaves.
 
-    Threads of both would wait for one another.
+    Threads of both would wait for one another. Meanwhile float32 is not rounded to less in torch's
+    products, whatever ``torch.set_float32_matmul_precision`` says: searches would miss maxima.
     """
     with _Limits.lock:
         if not _Limits.blas_jobs:

@@ -308,6 +308,7 @@ BAD = [
     ({"backend": "jax"}, "'backend' parameter"),
     ({"device": "gpu"}, "device must be None, 'cpu', 'cuda', 'cuda:<index>' or 'mps', got 'gpu'"),
     ({"device": "cuda:9", "backend": "torch"}, "torch sees . CUDA devices; use device=None"),
+    ({"device": f"cuda:{10**20}", "backend": "torch"}, "is not present: torch sees . CUDA devices"),
     ({"device": 1}, "'device' parameter"),
     ({"max_time": -1.0}, "'max_time' parameter"),
     (

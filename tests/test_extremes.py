@@ -122,6 +122,17 @@ def test_constant_targets():
     np.testing.assert_allclose(model.predict(X), 7.0)
 
 
+@pytest.mark.parametrize("value", [0.0, 5.0, 1e8])
+def test_a_constant_output_beside_another_is_predicted(value):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 3))
+    y = np.maximum(X[:, 0], 0) + 0.1 * rng.standard_normal(40)
+    model = ConvexBNRegressor(random_state=0).fit(X, np.stack([y, np.full(40, value)], axis=1))
+    assert model.backend_ == "torch"
+    np.testing.assert_array_equal(model.predict(X)[:, 1], value)
+    assert model.converged_
+
+
 def test_very_wide():
     X = RNG.standard_normal((50, 20_000))
     y = RNG.standard_normal(50)

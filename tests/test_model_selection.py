@@ -323,6 +323,32 @@ def test_default_scores_are_those_of_scikit_learn():
         assert score(model, X, y, sample_weight=w) == pytest.approx(expected)
 
 
+def test_class_weights_of_zero_take_labels_out_of_all_folds():
+    X, y = load_iris(return_X_y=True)
+    model = ConvexBNClassifierCV(
+        betas=[1.0], shrinkages=(0.0,), cv=3, random_state=0, class_weight={1: 0}
+    )
+    with pytest.warns(UserWarning, match=r"lack classes that their test folds have: \[1\]"):
+        model.fit(X, y)
+
+
+def test_class_weights_of_dates():
+    X, y = load_iris(return_X_y=True)
+    dates = np.array(["2020-01-01", "2021-01-01", "2022-01-01"], dtype="M8[D]")
+    weights = [3.0, 1.0, 1.0]
+    fits = [
+        ConvexBNClassifierCV(
+            betas=[1.0],
+            shrinkages=(0.0,),
+            cv=3,
+            random_state=0,
+            class_weight=dict(zip(labels, weights, strict=True)),
+        ).fit(X, np.asarray(labels)[y])
+        for labels in (dates, [0, 1, 2])
+    ]
+    np.testing.assert_array_equal(fits[0].predict_proba(X), fits[1].predict_proba(X))
+
+
 def test_labels_that_a_fold_lacks():
     X, y = load_iris(return_X_y=True)
     X, y = X[::5], y[::5].copy()
@@ -549,6 +575,21 @@ def test_a_process_forked_while_limits_are_held_sets_its_own(two_threads):
     process.join(60)
     assert process.exitcode == 0
     assert set(results.get()) == {1}
+
+
+@pytest.mark.parametrize("precision", ["medium", "highest"])
+def test_products_of_float32_are_not_rounded_to_less(precision):
+    products = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        settings = [product.fp32_precision for product in products]
+        with one_blas_thread(), one_thread():
+            assert [product.fp32_precision for product in products] == ["ieee", "ieee"]
+        assert [product.fp32_precision for product in products] == settings
+        assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_limits_of_blas_alone_leave_the_threads_of_torch(two_threads):

@@ -117,13 +117,20 @@ def test_multi_start_finds_a_planted_maximum():
     assert multi_start(Q, V, RNG.standard_normal((8, 300))) >= planted * (1 - 1e-3)
 
 
+def test_directions_whose_squares_vanish_are_none():
+    """At beta = 0 dual points vanish: starts were divided by their norm of 0."""
+    arrangements = sample(np.eye(3), RNG.standard_normal((3, 20)))
+    cuts = in_arrangements(np.eye(3), 1e-300 * RNG.standard_normal((3, 2)), arrangements, 0.0)
+    assert np.isfinite(cuts.dual_norm)
+
+
 def test_worst_lists_each_direction_once():
     Q, V = problem(n=9, q=9)  # a direction on many faces is the maximum of many cones
     cuts = in_arrangements(Q, V, enumerate_all(Q), 0.0)
     worst = cuts.worst(0.0, 1000)
-    assert len(worst) < len(cuts.values)
-    assert np.all(np.diff(cuts.values[worst]) <= 1e-12)
-    close = np.round(np.concatenate([cuts.H.T, cuts.G], axis=1)[worst], 6)
+    assert len(worst) < len(cuts)
+    assert np.all(np.diff(worst.values) <= 1e-12)
+    close = np.round(np.concatenate([worst.H.T, worst.G], axis=1), 6)
     assert len(np.unique(close, axis=0)) == len(worst)
     assert len(cuts.worst(0.0, 5)) == 5
 

@@ -95,6 +95,19 @@ def test_a_path_begins_at_beta_max_beside_a_far_row_of_next_to_no_weight(far):
     assert model.fit(X, y, sample_weight=w).n_neurons_ == 0
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+def test_a_gated_path_begins_without_neurons(loss):
+    """The maximum over gates is larger than over neurons, which lie in cones."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 3))
+    y = np.abs(X[:, 0]) + 0.5 * X[:, 1] + 0.1 * rng.standard_normal(60)
+    if loss == "log_loss":
+        y = np.digitize(y, [0.5, 1.0])
+    options = {"activation": "gated_relu", "random_state": 0}
+    path = convex_bn_path(X, y, betas=2, eps=0.9, loss=loss, **options)
+    assert path.n_neurons[0] == 0 < path.n_neurons[1]
+
+
 def test_neurons_appear_just_below_beta_max(diabetes):
     X, y = diabetes
     top = convex_bn_path(X, y, betas=1, random_state=0).beta[0]

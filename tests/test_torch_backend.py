@@ -444,6 +444,22 @@ def test_limits_return_the_best_network_so_far(limit):
     assert model.score(X, y) > 0.3
 
 
+def test_a_limit_ends_no_round_that_began_before_it(monkeypatch):
+    """If time passes between the solver's question and that of `run`, a search is still due."""
+    asked = []
+
+    def last_round(best):
+        asked.append(best.n_iter)
+        return len(asked) > 1
+
+    monkeypatch.setattr(adaptive.Incumbent, "last_round", property(last_round))
+    solution = backend.solve(make_problem("squared"), None, Options(1e-9, 100))
+    assert asked[:2] == [0, 0]
+    assert solution.n_iter == 2
+    assert solution.limited
+    assert not solution.cut_short
+
+
 def test_stopping_later_is_never_worse():
     X, y = load_diabetes(return_X_y=True)
     objectives = []

@@ -17,6 +17,7 @@ from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -175,7 +176,7 @@ class CrossValidated(ConvexBNBase):
         training = self._training(X, y, weight)
         if isinstance(of_classes := getattr(model, "class_weight", None), dict):
             # of all classes, lest a fold that lacks one of those named be refused
-            weights = {c: of_classes.get(c, 1.0) for c in np.unique(y).tolist()}
+            weights = {c: of_classes.get(c, 1.0) for c in np.unique(y)}
             model.set_params(class_weight=weights)
         betas = self._betas(training)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
@@ -183,7 +184,8 @@ class CrossValidated(ConvexBNBase):
         test_weight = score_params.get("sample_weight")
         if test_weight is not None:
             test_weight = _check_sample_weight(test_weight, X)
-        check_folds(y, weight, folds, is_classifier(self), test_weight)
+        of_labels = compute_sample_weight(getattr(model, "class_weight", None), y)
+        check_folds(y, weight * of_labels, folds, is_classifier(self), test_weight)
         scorer = self._checked_scorer(weighted=test_weight is not None)
         # The scorer of a user gets data and models as fit of the plain estimator has them; others
         # do without checks and conversions of every test fold for every candidate.

@@ -120,7 +120,7 @@ def convex_bn_path(
         Whether to return the fitted estimators.
     **params
         Other parameters of the estimator, such as ``tol``, ``bias_scale``, ``backend`` or
-        ``random_state``.
+        ``random_state``. ``warm_start`` has no effect: fits of a path start where the last ended.
 
     Returns
     -------

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from scipy.optimize import lsq_linear, nnls
@@ -47,8 +46,21 @@ class Cuts:
     G: np.ndarray
     dual_norm: float
 
-    def worst(self, limit: float, at_most: int) -> np.ndarray:
-        """Indices of the largest values above limit, one for each direction (h, g).
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def join(self, other: Cuts) -> Cuts:
+        """Both."""
+        return Cuts(
+            np.concatenate([self.values, other.values]),
+            np.concatenate([self.index, other.index]),
+            np.concatenate([self.H, other.H], axis=1),
+            np.concatenate([self.G, other.G]),
+            max(self.dual_norm, other.dual_norm),
+        )
+
+    def worst(self, limit: float, at_most: int) -> Cuts:
+        """The largest values above limit, one for each direction (h, g).
 
         A direction on the faces of many cones is the maximum in all of them.
         """
@@ -56,7 +68,10 @@ class Cuts:
         order = order[self.values[order] > limit]
         directions = np.concatenate([self.H.T, self.G], axis=1)[order]
         _, first = np.unique(np.round(directions, 7) + 0.0, axis=0, return_index=True)
-        return order[np.sort(first)[:at_most]]
+        kept = order[np.sort(first)[:at_most]]
+        return Cuts(
+            self.values[kept], self.index[kept], self.H[:, kept], self.G[kept], self.dual_norm
+        )
 
 
 def project_onto_cone(A: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -78,12 +93,14 @@ def project_onto_cone(A: np.ndarray, p: np.ndarray) -> np.ndarray:
     return min(found, key=lambda h: float(np.linalg.norm(h)))
 
 
-def in_arrangements(Q: np.ndarray, V: np.ndarray, arrangements: Arrangements, limit: float) -> Cuts:
+def in_arrangements(
+    Q: np.ndarray, V: np.ndarray, arrangements: Arrangements, limit: float, seed: int = 0
+) -> Cuts:
     """Maxima of ||V^T D_i Q h|| over the cones of the arrangements, where they may exceed limit.
 
     With one output there are two convex problems a cone, one for each sign of g, and the result is
-    exact. With several outputs h and g take turns from the singular vectors of Q^T D_i V and
-    from random h, and the result is a lower bound on the maximum.
+    exact, or above it by rounding: a bound. With several outputs h and g take turns from the
+    singular vectors of Q^T D_i V and from random h, and the result is a lower bound on the maximum.
 
     Parameters
     ----------
@@ -92,17 +109,20 @@ def in_arrangements(Q: np.ndarray, V: np.ndarray, arrangements: Arrangements, li
     arrangements : Arrangements
     limit : float
         Arrangements with ||Q^T D_i V||_2 <= limit are passed over: their maximum is no larger.
+    seed : int
+        Of the random h, the same in all cones.
     """
+    random = np.random.default_rng(seed).standard_normal((N_RANDOM, Q.shape[1]))
     found: list[tuple[float, int, np.ndarray, np.ndarray]] = []
     passed_over = 0.0
     for part, masks in arrangements.blocks():
-        M = np.stack([(masks * v) @ Q for v in V.T], axis=2)  # Q^T D_i V: (P, q, C)
-        bounds = np.linalg.norm(M, ord=2, axis=(1, 2)) if len(M) else np.zeros(0)
+        M, bounds = _without_cones(Q, V, masks)
         passed_over = max(passed_over, bounds[bounds <= limit].max(initial=0.0))
         passed_over = max(passed_over, ZERO * np.linalg.norm(M, axis=(1, 2)).max(initial=0.0))
         for i in np.flatnonzero(bounds > limit):
             A = np.where(masks[i], 1.0, -1.0)[:, None] * Q
-            found += [(value, part.start + i, h, g) for value, h, g in _maxima(A, M[i], limit)]
+            maxima = _maxima(A, M[i], limit, random)
+            found += [(value, part.start + i, h, g) for value, h, g in maxima]
     values = np.array([f[0] for f in found])
     return Cuts(
         values=values,
@@ -113,8 +133,22 @@ def in_arrangements(Q: np.ndarray, V: np.ndarray, arrangements: Arrangements, li
     )
 
 
+def gated_dual_norm(Q: np.ndarray, V: np.ndarray, arrangements: Arrangements) -> float:
+    """Maximum of ||V^T D_i Q h|| over unit h and the arrangements, without their cones."""
+    norms = (_without_cones(Q, V, masks)[1] for _, masks in arrangements.blocks())
+    return float(max(part.max(initial=0.0) for part in norms))
+
+
+def _without_cones(
+    Q: np.ndarray, V: np.ndarray, masks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """M_i = Q^T D_i V, shape (P, q, C), and ||M_i||_2."""
+    M = np.stack([(masks * v) @ Q for v in V.T], axis=2)
+    return M, np.linalg.norm(M, ord=2, axis=(1, 2)) if len(M) else np.zeros(0)
+
+
 def _maxima(
-    A: np.ndarray, M: np.ndarray, limit: float
+    A: np.ndarray, M: np.ndarray, limit: float, random: np.ndarray
 ) -> list[tuple[float, np.ndarray, np.ndarray]]:
     """Local maxima (value, h, g) of g^T M^T h over unit g and unit h in {A h >= 0}."""
     if M.shape[1] == 1:
@@ -122,9 +156,10 @@ def _maxima(
     else:
         _, s, Gt = np.linalg.svd(M, full_matrices=False)
         Gt = Gt[s > 0.5 * limit]
-        inside = [M.T @ project_onto_cone(A, h) for h in _random(len(M))]
-        more = [g / np.linalg.norm(g) for g in inside if g.any()]
-        starts = np.concatenate([Gt, -Gt, *([more] if more else [])])
+        inside = np.array([M.T @ project_onto_cone(A, h) for h in random])
+        norms = np.linalg.norm(inside, axis=1, keepdims=True)
+        more = inside[norms[:, 0] > TINY] / norms[norms[:, 0] > TINY]
+        starts = np.concatenate([Gt, -Gt, more])
     maxima: list[tuple[float, np.ndarray, np.ndarray]] = []
     zero = ZERO * float(np.linalg.norm(M))
     for g in starts:
@@ -213,11 +248,6 @@ def _maximum_in_cone(
                 continue
         bounds = multipliers > 0
         return x, Z_x, rows[bounds], multipliers[bounds]
-
-
-@cache
-def _random(q: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((N_RANDOM, q))
 
 
 def step_scale(Q: np.ndarray, w: np.ndarray) -> np.ndarray:

@@ -114,7 +114,8 @@ class _Run:
             x, F = self._move(x, mu)
             self._find_cuts(x, F, opened)
             remark, opened = f"cuts {len(self.cuts)}", False
-            if self.best.closed or self.best.last_round:
+            self.best.vouched = self.best.closed or self.best.last_round
+            if self.best.vouched:
                 x = self._close(x)
                 opened = not self.best.closed
                 remark += " (thorough search)"

@@ -1,7 +1,7 @@
 """Column generation over given arrangements: any loss, any number of outputs and rows.
 
-The masses of the neurons found so far are a quadratic program (`masses`); the oracle inside the
-arrangements adds the neurons that violate the dual constraint (theory.md 4).
+The masses of the neurons found so far are a quadratic program (`masses`); those that violate the
+dual constraint inside the arrangements are added (`pricing`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..arrangements import Arrangements
-from ..oracle.cones import in_arrangements
 from ..oracle.search import Maxima
 from ..problem import Options, Solution
 from .incumbent import Incumbent
 from .masses import Curvature, best_masses
 from .measure import Measure, Model
+from .pricing import Pricing
 
 # Accuracy of the masses, relative to beta.
 MASS_TOL = 1e-9
@@ -33,16 +33,13 @@ def solve_columns(model: Model, arrangements: Arrangements, options: Options) ->
 def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterator[str]:
     problem, t = model.problem, model.tensor
     x, curvature = Measure.of_weights(*map(t, best.network)), Curvature(model)
+    pricing = Pricing(arrangements, best, SLACK, MAX_ADDED)
     while True:
-        V = problem.dual_point(model.output(x).cpu().numpy())
-        cuts = in_arrangements(problem.Q, V, arrangements, problem.beta)
-        best.offer_dual(V, cuts.dual_norm)
-        violated = cuts.worst(problem.beta * (1 + SLACK), MAX_ADDED)
-        best.finished = not len(violated)
-        yield f"violated {len(violated)}"
+        cuts = pricing.violated(problem.dual_point(model.output(x).cpu().numpy()))
+        best.finished = not len(cuts)
+        yield f"violated {len(cuts)}"
         if best.finished:
             return
-        H, G, values = t(cuts.H[:, violated]), t(cuts.G[violated]), t(cuts.values[violated])
-        some = x.with_columns(Maxima(H, G, values))
+        some = x.with_columns(Maxima(t(cuts.H), t(cuts.G), t(cuts.values)))
         x = best_masses(model, some, MASS_TOL, curvature=curvature)[0].active()
         best.offer(*x.network)

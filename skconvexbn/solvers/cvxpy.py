@@ -20,10 +20,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..arrangements import Arrangements
-from ..oracle.cones import Cuts, in_arrangements
+from ..oracle.cones import Cuts
 from ..problem import Certificate, Options, Problem, Solution
 from .group_lasso import MAX_UNKNOWNS, group_lasso
 from .incumbent import Incumbent
+from .pricing import Pricing
 
 # Where Clarabel cannot go on, its best point is taken ("accept_unknown"): the gap judges it.
 SETTINGS = {
@@ -55,12 +56,12 @@ class _Neurons:
     G: np.ndarray
     b: np.ndarray
 
-    def add(self, cuts: Cuts, chosen: np.ndarray) -> _Neurons:
-        """Append the chosen cuts, with their unit output weights g."""
+    def add(self, cuts: Cuts) -> _Neurons:
+        """Append cuts, with their unit output weights g."""
         return _Neurons(
-            np.concatenate([self.H, cuts.H[:, chosen]], axis=1),
-            np.concatenate([self.index, cuts.index[chosen]]),
-            np.concatenate([self.G, cuts.G[chosen]]),
+            np.concatenate([self.H, cuts.H], axis=1),
+            np.concatenate([self.index, cuts.index]),
+            np.concatenate([self.G, cuts.G]),
             self.b,
         )
 
@@ -91,7 +92,8 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
 def _rounds(problem: Problem, arrangements: Arrangements, best: Incumbent) -> Iterator[str]:
     H, G, b = best.network
     neurons, in_cones = _Neurons(H, np.zeros(0, dtype=int), G, b), set[tuple[int, bool]]()
-    grown = _grown(problem, arrangements, neurons, best)
+    pricing = Pricing(arrangements, best, SLACK, MAX_ADDED)
+    grown = _grown(problem, pricing, neurons)
     while len(grown.G) > len(neurons.G) and not best.closed:
         try:
             if problem.n_outputs == 1 and best.gap <= CROSSOVER_GAP:
@@ -107,19 +109,15 @@ def _rounds(problem: Problem, arrangements: Arrangements, best: Incumbent) -> It
                 raise
             return  # the best so far stands, with its gap
         best.offer(neurons.H, neurons.G, neurons.b)
-        grown = _grown(problem, arrangements, neurons, best)
+        grown = _grown(problem, pricing, neurons)
         best.finished = len(grown.G) == len(neurons.G)
         yield f"violated {len(grown.G) - len(neurons.G)}"
 
 
-def _grown(
-    problem: Problem, arrangements: Arrangements, neurons: _Neurons, best: Incumbent
-) -> _Neurons:
+def _grown(problem: Problem, pricing: Pricing, neurons: _Neurons) -> _Neurons:
     """With those that violate the dual constraint at the neurons' dual point, which is offered."""
     V = problem.dual_point(problem.output(neurons.H, neurons.G, neurons.b))
-    cuts = in_arrangements(problem.Q, V, arrangements, problem.beta)
-    best.offer_dual(V, cuts.dual_norm)
-    return neurons.add(cuts, cuts.worst(problem.beta * (1 + SLACK), MAX_ADDED))
+    return neurons.add(pricing.violated(V))
 
 
 def _solve_neurons(problem: Problem, neurons: _Neurons) -> _Neurons:

@@ -13,8 +13,8 @@ from ..problem import Certificate, Options, Problem, Round, Solution
 class Incumbent:
     """Best network (H, G, b) and best feasible dual point V of a problem while it is solved.
 
-    A solver says with ``finished`` that its rounds would end without a limit, and with
-    ``cut_short`` that the search behind the dual norm did not.
+    A solver says with ``finished`` that its rounds would end without a limit, with ``cut_short``
+    that the search behind the dual norm did not, and with ``vouched`` whether a limit may end it.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Incumbent:
         self.primal = problem.zero_loss
         self.limit = options.tol * problem.zero_loss
         self.V, self.dual_norm, self.dual = np.zeros_like(problem.Y), 0.0, -np.inf
-        self.n_iter, self.cut_short, self.finished = 0, False, False
+        self.n_iter, self.cut_short, self.finished, self.vouched = 0, False, False, True
 
     @property
     def gap(self) -> float:
@@ -89,7 +89,7 @@ class Incumbent:
                 if self.options.report:
                     gap = max(self.gap, 0.0)  # less is rounding
                     self.options.report(Round(self.n_iter, *values, gap, len(self.G), remark))
-                if last or self.closed:
+                if (last and self.vouched) or self.closed:
                     limited = not (self.closed or self.finished)
                     break
         except KeyboardInterrupt:

@@ -31,16 +31,18 @@ def resolve_device(device: str | None, problem: Problem) -> torch.device:
     """The device named, or for None CUDA where present and worth it, else the CPU."""
     if device is None:
         worth_it = problem.Q.size >= MIN_CUDA_SIZE and torch.cuda.is_available()
-        return torch.device("cuda" if worth_it else "cpu")
-    resolved = torch.device(device)
-    if resolved.type == "mps" and not torch.backends.mps.is_available():
+        device = "cuda" if worth_it else "cpu"
+    if device == "mps" and not torch.backends.mps.is_available():
         raise ValueError("device='mps' is not present: torch sees none; use device=None.")
-    count = torch.cuda.device_count()
-    if resolved.type == "cuda" and (resolved.index or 0) >= count:
+    kind, _, number = device.partition(":")
+    if kind != "cuda":
+        return torch.device(device)
+    index, count = int(number or 0), torch.cuda.device_count()
+    if index >= count:
         raise ValueError(
             f"device={device!r} is not present: torch sees {count} CUDA devices; use device=None."
         )
-    return resolved
+    return torch.device(kind, index if number else torch.cuda.current_device())
 
 
 def solve(problem: Problem, arrangements: Arrangements | None, options: Options) -> Solution:

@@ -1,0 +1,69 @@
+"""The pricing problem of column generation: which neurons violate the dual constraint most.
+
+Inside given arrangements (theory.md 3, 4). With one output its answer is exact, and so is the
+bound. With several it is searched for: what was found at one dual point then counts at the best one
+too, and where the gap looks closed the best one is searched again, from other starts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..arrangements import Arrangements
+from ..oracle.cones import Cuts, in_arrangements
+from .incumbent import Incumbent
+
+
+class Pricing:
+    """Cuts inside these arrangements, and bounds for the incumbent.
+
+    Parameters
+    ----------
+    arrangements : Arrangements
+    best : Incumbent
+    slack : float
+        Relative slack of the dual constraint that counts as satisfied.
+    at_most : int
+        Cuts a round, those that violate it most.
+    """
+
+    def __init__(
+        self, arrangements: Arrangements, best: Incumbent, slack: float, at_most: int
+    ) -> None:
+        self._arrangements, self._best = arrangements, best
+        self._limit, self._at_most = best.problem.beta * (1 + slack), at_most
+        self._known: Cuts | None = None
+
+    def violated(self, V: np.ndarray) -> Cuts:
+        """The worst cuts at V, which is offered to the incumbent with its bound."""
+        best = self._best
+        cuts = self._search(V)
+        if best.problem.n_outputs == 1:
+            best.offer_dual(V, cuts.dual_norm)
+            return self._worst(cuts)
+        if self._known is not None:
+            cuts = cuts.join(self._known_at(V))
+        best.offer_dual(V, cuts.dual_norm)
+        worst = self._worst(cuts)
+        self._known = worst if self._known is None else self._known.join(worst)
+        best.raise_dual_norm(self._known_at(best.V).dual_norm)
+        if best.closed:
+            again = self._search(best.V, seed=best.n_iter + 1)
+            best.raise_dual_norm(again.dual_norm)
+            worst = self._worst(worst.join(again))
+        return worst
+
+    def _search(self, V: np.ndarray, seed: int = 0) -> Cuts:
+        problem = self._best.problem
+        return in_arrangements(problem.Q, V, self._arrangements, problem.beta, seed)
+
+    def _known_at(self, V: np.ndarray) -> Cuts:
+        """Earlier cuts with their values, and g, at V."""
+        assert self._known is not None
+        T = self._best.problem.constraint(V, self._known.H)
+        values = np.linalg.norm(T, axis=0)
+        G = (T / np.maximum(values, 1e-300)).T
+        return Cuts(values, self._known.index, self._known.H, G, values.max(initial=0.0))
+
+    def _worst(self, cuts: Cuts) -> Cuts:
+        return cuts.worst(self._limit, self._at_most)
