@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from threading import Event, Lock, Thread
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
@@ -35,7 +36,8 @@ class _Limits:
         import torch
 
         cls.torch = torch.get_num_threads()
-        products = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+        on_cpu: Any = torch.backends.mkldnn
+        products = torch.backends.cuda.matmul, on_cpu.matmul
         before = [product.fp32_precision for product in products]
         try:
             for product in products:

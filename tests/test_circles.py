@@ -30,8 +30,7 @@ def checked_gap(problem, solution, H):
 
 @pytest.mark.parametrize(("q", "length"), [(2, 1e-3), (2, 1.0), (2, 1e3), (3, 1e-3), (3, 1.0)])
 @pytest.mark.parametrize("seed", range(4))
-def test_largest_on_circles_is_the_maximum_or_next_to_it(q, seed, length):
-    """With three columns it may be inside a cone, whose sides it is close to."""
+def test_largest_on_circles_and_between_them_is_the_maximum(q, seed, length):
     rng = np.random.default_rng(seed)
     Q, V = basis(rng, 40, q), rng.standard_normal((40, 1))
     Q[:, -1] *= length
@@ -39,7 +38,33 @@ def test_largest_on_circles_is_the_maximum_or_next_to_it(q, seed, length):
     H = circle_maxima(Q, V, pulls(Q, V))
     np.testing.assert_allclose(np.linalg.norm(H, axis=0), 1.0, rtol=1e-12)
     largest = values(Q, V, H).max()
-    assert exact * (1 - (1e-10 if q == 2 else 1e-2)) <= largest <= exact * (1 + 1e-10)
+    assert largest == pytest.approx(exact, rel=1e-10)
+
+
+ROWS = {
+    "normal": lambda rng, n: rng.standard_normal((n, 3)),
+    "grid": lambda rng, n: np.rint(2 * rng.standard_normal((n, 3))),
+    "affine grid": lambda rng, n: np.append(rng.integers(-1, 2, (n, 2)), np.ones((n, 1)), axis=1),
+    "heavy tails": lambda rng, n: rng.standard_normal((n, 3)) * np.exp(3 * rng.normal(size=(n, 1))),
+}
+
+
+@pytest.mark.parametrize("n", [2, 3, 8, 25])
+@pytest.mark.parametrize("rows", ROWS)
+def test_maxima_inside_cones_and_on_circles_against_enumeration(rows, n):
+    """Grids have parallel rows, rows of zero and kinks of three rows in one point."""
+    inside = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        Q, V = ROWS[rows](rng, n), rng.standard_normal((n, 1))
+        V[rng.uniform(size=n) < 0.2] = 0.0
+        exact = in_arrangements(Q, V, enumerate_all(Q), limit=0.0).dual_norm
+        largest = values(Q, V, circle_maxima(Q, V, pulls(Q, V))).max(initial=0.0)
+        assert largest == pytest.approx(exact, rel=1e-9)
+        pulling = np.flatnonzero(pulls(Q, V))
+        on = largest_on_kinks(Q, V, pulling[:, None])
+        inside += values(Q, V, on).max(initial=0.0) < exact * (1 - 1e-9)
+    assert inside > 0
 
 
 @pytest.mark.parametrize("q", [2, 3])
@@ -54,7 +79,7 @@ def test_no_direction_is_above_them_with_several_outputs(q):
     else:
         H = rng.standard_normal((3, 200_000))
         H /= np.linalg.norm(H, axis=0)
-    assert 0.999 * largest < values(Q, V, H).max() <= largest * (1 + (1e-9 if q == 2 else 1e-3))
+    assert 0.999 * largest < values(Q, V, H).max() <= largest * (1 + 1e-9)
 
 
 def test_more_columns_have_too_many_circles():
@@ -86,6 +111,7 @@ def test_of_many_rows_those_of_the_largest_kinks_have_circles(monkeypatch):
     rng = np.random.default_rng(0)
     Q, V = rng.standard_normal((50, 3)), rng.standard_normal((50, 2))
     monkeypatch.setattr("skconvexbn.oracle.circles.AT_MOST", 7 * V.size)
+    monkeypatch.setattr("skconvexbn.oracle.circles.COMPLETE", 0)
     H = circle_maxima(Q, V, pulls(Q, V))
     assert H.shape == (3, 7)
     rows = np.argsort(-pulls(Q, V))[:7]
@@ -127,8 +153,11 @@ def _solved(monkeypatch):
 
 @pytest.mark.parametrize("make", ["lognormal", "normal"])
 @pytest.mark.parametrize("estimator", [ConvexBNClassifier, ConvexBNRegressor])
-def test_narrow_maxima_of_two_features_refute_no_gap(estimator, make, solved):
-    """The gap of the dual point that was found, with the largest on all circles of kinks."""
+@pytest.mark.parametrize("swept", [True, False])
+def test_narrow_maxima_of_two_features_refute_no_gap(estimator, make, swept, solved, monkeypatch):
+    """The gap of the dual point that was found, with the largest over all arrangements."""
+    if not swept:
+        monkeypatch.setattr("skconvexbn.oracle.circles.COMPLETE", 0)
     rng = np.random.default_rng(0)
     X = rng.standard_normal((70, 2))
     X = np.exp(2 * X) if make == "lognormal" else X
@@ -138,10 +167,15 @@ def test_narrow_maxima_of_two_features_refute_no_gap(estimator, make, solved):
         model, y = estimator(beta=0.01, random_state=0), rng.standard_normal(70)
     model.fit(X, y)
     assert model.converged_
-    assert model.certificate_ == "search"
+    assert model.certificate_ == ("exact" if swept else "search")
     problem, solution = solved[-1]
-    H = circle_maxima(problem.Q, solution.V, pulls(problem.Q, solution.V))
-    assert checked_gap(problem, solution, H) <= 1.02 * model.tol * problem.zero_loss
+    everything = enumerate_all(problem.Q)
+    exact = in_arrangements(problem.Q, solution.V, everything, problem.beta).dual_norm
+    slack = 1e-9 if swept else 0.02
+    assert solution.dual_norm >= exact * (1 - 1e-9) or not swept
+    primal = problem.primal(solution.H, solution.G, solution.b)
+    gap = primal - problem.dual(solution.V, max(exact, solution.dual_norm))
+    assert gap <= (1 + slack) * model.tol * problem.zero_loss
 
 
 @pytest.mark.parametrize("seed", [9, 22, 23])

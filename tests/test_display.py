@@ -103,7 +103,7 @@ def test_convergence_draws_the_history(fits):
         np.testing.assert_array_equal(line.get_xydata().T, [model.history_[:, 0], column])
         assert line.get_linewidth() == 3
     assert display.level_.get_ydata()[0] == model.dual_objective_
-    assert legend(display) == ["gap", "objective", "lower bound", "certified bound (search)"]
+    assert legend(display) == ["gap", "objective", "lower bound", "certified bound (exact)"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("seconds", "objective")
 
 

@@ -332,23 +332,6 @@ def test_class_weights_of_zero_take_labels_out_of_all_folds():
         model.fit(X, y)
 
 
-def test_class_weights_of_dates():
-    X, y = load_iris(return_X_y=True)
-    dates = np.array(["2020-01-01", "2021-01-01", "2022-01-01"], dtype="M8[D]")
-    weights = [3.0, 1.0, 1.0]
-    fits = [
-        ConvexBNClassifierCV(
-            betas=[1.0],
-            shrinkages=(0.0,),
-            cv=3,
-            random_state=0,
-            class_weight=dict(zip(labels, weights, strict=True)),
-        ).fit(X, np.asarray(labels)[y])
-        for labels in (dates, [0, 1, 2])
-    ]
-    np.testing.assert_array_equal(fits[0].predict_proba(X), fits[1].predict_proba(X))
-
-
 def test_labels_that_a_fold_lacks():
     X, y = load_iris(return_X_y=True)
     X, y = X[::5], y[::5].copy()

@@ -103,7 +103,7 @@ def test_a_gated_path_begins_without_neurons(loss):
     y = np.abs(X[:, 0]) + 0.5 * X[:, 1] + 0.1 * rng.standard_normal(60)
     if loss == "log_loss":
         y = np.digitize(y, [0.5, 1.0])
-    options = {"activation": "gated_relu", "random_state": 0}
+    options = {"activation": "gated_relu", "random_state": 0, "tol": 1e-5}
     path = convex_bn_path(X, y, betas=2, eps=0.9, loss=loss, **options)
     assert path.n_neurons[0] == 0 < path.n_neurons[1]
 

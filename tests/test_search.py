@@ -363,10 +363,30 @@ def test_directions_move_to_kinks_the_shortest_way_in_their_units(column):
     scale = step_scale(Q, np.ones(50))
     search, H = Search(torch.as_tensor(Q), 0, scale), scale * rng.standard_normal((4, 30))
     rows = rng.integers(0, 50, 30)
-    moved = search.on_kinks(H, rows)
+    moved = search.on_kinks(H, rows[None])
     np.testing.assert_allclose((Q[rows].T * moved).sum(axis=0), 0.0, atol=1e-9 * column)
     shortest = abs((Q[rows].T * H).sum(axis=0)) / np.linalg.norm(Q[rows].T * scale, axis=0)
     np.testing.assert_allclose(search.length(moved - H), shortest, rtol=1e-9)
+
+
+def test_directions_move_to_all_kinks_at_once():
+    """One after the other, all but the last row would leave its kink again."""
+    rng = np.random.default_rng(0)
+    Q = basis(rng, 50, 5) * [100.0, 1.0, 1.0, 1.0, 1.0]
+    scale = step_scale(Q, np.ones(50))
+    search, H = Search(torch.as_tensor(Q), 0, scale), scale * rng.standard_normal((5, 40))
+    rows = np.array([rng.choice(50, 4, replace=False) for _ in range(40)]).T
+    rows[2:, :10] = -1
+    rows[1, 10:20] = rows[0, 10:20]
+    moved = search.on_kinks(H, rows)
+    on = np.einsum("knq,qn->kn", Q[rows], moved)
+    np.testing.assert_allclose(on[:2], 0.0, atol=1e-9)
+    np.testing.assert_allclose(on[:, 10:], 0.0, atol=1e-9)
+    for j in range(40):
+        normals = (Q[rows[rows[:, j] >= 0, j]] * scale.T).T
+        z = H[:, j] / scale[:, 0]
+        nearest = z - normals @ np.linalg.lstsq(normals, z)[0]
+        np.testing.assert_allclose(moved[:, j] / scale[:, 0], nearest, atol=1e-8)
 
 
 def test_kinks_nearest_to_directions():
@@ -453,9 +473,9 @@ def test_hops_put_rows_on_kinks_where_V_is_large(beta, drawn_by_chains, monkeypa
     V[40:] = 0.0
     drawn, on_kinks = list[int](), Search.on_kinks
 
-    def recorded(search, H, index):
-        drawn.extend(index)
-        return on_kinks(search, H, index)
+    def recorded(search, H, rows):
+        drawn.extend(rows[rows >= 0])
+        return on_kinks(search, H, rows)
 
     nothing = Maxima(V.new_zeros(5, 0), V.new_zeros(0, 1), V.new_zeros(0))
     hopping = BasinHopping(Search(Q, 0), V, beta, nothing)

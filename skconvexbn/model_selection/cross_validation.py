@@ -176,7 +176,7 @@ class CrossValidated(ConvexBNBase):
         training = self._training(X, y, weight)
         if isinstance(of_classes := getattr(model, "class_weight", None), dict):
             # of all classes, lest a fold that lacks one of those named be refused
-            weights = {c: of_classes.get(c, 1.0) for c in np.unique(y)}
+            weights = {c: of_classes.get(c, 1.0) for c in np.unique(y).tolist()}
             model.set_params(class_weight=weights)
         betas = self._betas(training)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
@@ -184,8 +184,10 @@ class CrossValidated(ConvexBNBase):
         test_weight = score_params.get("sample_weight")
         if test_weight is not None:
             test_weight = _check_sample_weight(test_weight, X)
-        of_labels = compute_sample_weight(getattr(model, "class_weight", None), y)
-        check_folds(y, weight * of_labels, folds, is_classifier(self), test_weight)
+        fitted = weight
+        if is_classifier(self):
+            fitted = weight * compute_sample_weight(model.class_weight, y)
+        check_folds(y, fitted, folds, is_classifier(self), test_weight)
         scorer = self._checked_scorer(weighted=test_weight is not None)
         # The scorer of a user gets data and models as fit of the plain estimator has them; others
         # do without checks and conversions of every test fold for every candidate.

@@ -2,11 +2,14 @@
 
 Between the kinks that it crosses, the circle h = cos(t) a + sin(t) b is mapped linearly, and sums
 along the sorted kinks give the map of every sector. With two columns one circle is all there is.
-With three the maxima lie on the circles on which a row has its kink, or inside a cone next to one.
-With q columns q - 2 rows have their kinks on a circle: too many to look at all.
+With three the maxima lie on the circles on which a row has its kink, or inside a cone, whose map is
+that of a sector beside it: all of them together give the largest of all. With q columns q - 2 rows
+have their kinks on a circle: too many to look at all.
 """
 
 from __future__ import annotations
+
+from itertools import product
 
 import numpy as np
 from sklearn.utils import gen_batches
@@ -15,14 +18,25 @@ from sklearn.utils import gen_batches
 ONE_CIRCLE, MAX_COLUMNS = 2, 3
 # Entries (rows, circles, outputs) at once: arrays of them fit the cache of a CPU.
 BLOCK = 1 << 17
-# Entries in all, at most, and maxima on one circle.
-AT_MOST, MANY = 1 << 20, 1_000
+# Entries in all, at most, and where the cones between them count too, which take longer.
+AT_MOST, COMPLETE = 1 << 20, 1 << 18
+# Maxima of one circle, or inside cones, at most.
+MANY = 1_000
+# Rows this close to parallel have their kinks on one circle.
+PARALLEL = 1e-9
+
+
+def complete(Q: np.ndarray, n_outputs: int) -> bool:
+    """Whether the largest of ``circle_maxima`` is the largest of all."""
+    n, q = Q.shape
+    return q == ONE_CIRCLE or (q == MAX_COLUMNS and n * n * n_outputs <= COMPLETE)
 
 
 def circle_maxima(Q: np.ndarray, V: np.ndarray, pulls: np.ndarray) -> np.ndarray:
     """Unit directions (q, N): with two columns the largest maxima on the circle that there is.
 
-    With three the largest on the kinks of each row, of many those that pull most. With more none.
+    With three the largest on the kinks of each row and what is larger inside the cones between
+    them, of many rows on those that pull most. With more none.
     """
     q = Q.shape[1]
     if q == ONE_CIRCLE:
@@ -32,7 +46,83 @@ def circle_maxima(Q: np.ndarray, V: np.ndarray, pulls: np.ndarray) -> np.ndarray
     if q != MAX_COLUMNS:
         return np.zeros((q, 0))
     rows = np.argsort(-pulls, kind="stable")[: max(1, AT_MOST // V.size)]
-    return largest_on_kinks(Q, V, rows[pulls[rows] > 0][:, None])
+    rows = rows[pulls[rows] > 0]
+    on = largest_on_kinks(Q, V, rows[:, None])
+    if not complete(Q, V.shape[1]):
+        return on
+    return np.hstack([on, _inside(Q, V, rows, _values(Q, V, on).max(initial=0.0))])
+
+
+def _values(Q: np.ndarray, V: np.ndarray, H: np.ndarray) -> np.ndarray:
+    """||V^T relu(Q h)|| of the columns of H (q, N)."""
+    size = max(1, BLOCK // len(Q))
+    parts = (H[:, start : start + size] for start in range(0, H.shape[1], size))
+    T = [V.T @ np.maximum(Q @ h, 0.0) for h in parts]
+    return np.linalg.norm(np.hstack([np.zeros((V.shape[1], 0)), *T]), axis=0)
+
+
+def _inside(Q: np.ndarray, V: np.ndarray, rows: np.ndarray, limit: float) -> np.ndarray:
+    """Unit directions (3, N): maxima above the limit inside the cones beside the rows' kinks.
+
+    The maximum of ||M^T h|| over a cone, M = Q^T D V, is inside it only if it is the left singular
+    vector of ||M||_2.
+    """
+    found = [np.zeros((3, 0))]
+    for some in gen_batches(len(rows), max(1, BLOCK // (3 * V.size))):
+        beside = _Beside(Q, V, rows[some])
+        for side, opposite in product((1, -1), (False, True)):
+            h = beside.stationary(side, opposite, limit)
+            found.append(h[:, _values(Q, V, h) > limit])
+    H = np.hstack(found)
+    return H[:, np.argsort(-_values(Q, V, H), kind="stable")[:MANY]]
+
+
+class _Beside:
+    """The cones beside the sectors of the circles of N rows: two a sector, and those opposite.
+
+    Rows parallel to that of the circle change sides with it.
+    """
+
+    def __init__(self, Q: np.ndarray, V: np.ndarray, rows: np.ndarray) -> None:
+        self.Q, products = Q, (Q[:, :, None] * V[:, None]).reshape(len(Q), -1)
+        self.normals = Q[rows].T / np.linalg.norm(Q[rows], axis=1)  # (3, N)
+        A, B = np.linalg.qr(Q[rows][:, :, None], mode="complete").Q.transpose(2, 1, 0)[-2:]
+        X, Y, height = Q @ A, Q @ B, Q @ self.normals
+        _, self.order, on = _kinks(X, Y)
+        self.parallel = np.hypot(X, Y) <= PARALLEL * np.abs(height)
+        crossing = ~np.take_along_axis(self.parallel, self.order, axis=0)[:, :, None]
+        P = np.where(crossing, products[self.order], 0.0)  # (n, N, 3 C)
+        self.maps = np.where(on, 0.0, P).sum(axis=0) + np.cumsum(np.where(on, P, -P), axis=0)
+        self.total, self.on = P.sum(axis=0), on[:, :, 0]
+        self.own = {
+            side: (self.parallel & (side * height > 0)).T.astype(float) @ products
+            for side in (1, -1)
+        }
+
+    def stationary(self, side: int, opposite: bool, limit: float) -> np.ndarray:
+        """Left singular vectors (3, k) of the maps M, where their norms may exceed the limit.
+
+        Without those that the sides of the cone at the sector show to be outside.
+        """
+        M = (self.total - self.maps if opposite else self.maps) + self.own[side]
+        j, i = np.nonzero(np.einsum("ijk,ijk->ij", M, M) > limit**2)
+        h = _left_singular(M[j, i].reshape(len(j), 3, M.shape[2] // 3))
+        h = np.where(side * (self.normals[:, i] * h).sum(axis=0) > 0, h, -h)
+        inside, after = np.ones(len(j), dtype=bool), (j + 1) % len(M)
+        for kink, active in ((j, self.on[j, i]), (after, self.on[after, i] == (after < j))):
+            row = self.order[kink, i]
+            z = (self.Q[row].T * h).sum(axis=0)
+            inside &= self.parallel[row, i] | (z * np.where(active != opposite, 1, -1) >= 0)
+        return h[:, inside]
+
+
+def _left_singular(M: np.ndarray) -> np.ndarray:
+    """Left singular vectors (3, N) of the norms of M (N, 3, C)."""
+    if M.shape[2] == 1:
+        u = M[:, :, 0] / np.linalg.norm(M, axis=1)
+    else:
+        u = np.linalg.eigh(M @ M.transpose(0, 2, 1))[1][:, :, -1]
+    return u.T
 
 
 def largest_on_kinks(Q: np.ndarray, V: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -47,6 +137,17 @@ def largest_on_kinks(Q: np.ndarray, V: np.ndarray, rows: np.ndarray) -> np.ndarr
     return np.hstack(found)
 
 
+def _kinks(X: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Angles t of the kinks of cos(t) X + sin(t) Y (n, N) on half of the circles, ascending.
+
+    With them the rows in this order, and whether each is active after its kink, or before.
+    """
+    t = np.arctan2(-X, Y) % np.pi
+    order = np.argsort(t, axis=0)
+    t, X, Y = (np.take_along_axis(a, order, axis=0) for a in (t, X, Y))
+    return t, order, (np.cos(t) * Y > np.sin(t) * X)[:, :, None]
+
+
 def _on_circles(
     Q: np.ndarray, V: np.ndarray, A: np.ndarray, B: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -56,11 +157,9 @@ def _on_circles(
     relu(-z) = relu(z) - z.
     """
     X, Y = Q @ A, Q @ B
-    t = np.arctan2(-X, Y) % np.pi  # of the kinks
-    order = np.argsort(t, axis=0)
-    t, X, Y = (np.take_along_axis(a, order, axis=0) for a in (t, X, Y))
+    t, order, on = _kinks(X, Y)
+    X, Y = (np.take_along_axis(a, order, axis=0) for a in (X, Y))
     cos, sin = np.cos(t), np.sin(t)
-    on = (cos * Y > sin * X)[:, :, None]  # whether a row is active after its kink, or before
     after = np.append(t[1:], t[:1] + np.pi, axis=0)
     values, angles = [], []
     maps, totals = [], []
@@ -70,9 +169,11 @@ def _on_circles(
         totals.append(P.sum(axis=0))
     for turn in (0.0, np.pi):  # h and -h
         Mx, My = (M - total * (turn > 0) for M, total in zip(maps, totals, strict=True))
-        values.append(np.linalg.norm(cos[:, :, None] * Mx + sin[:, :, None] * My, axis=2))
+        T = cos[:, :, None] * Mx + sin[:, :, None] * My
+        squares = ((T, T), (Mx, Mx), (Mx, My), (My, My))
+        tt, xx, xy, yy = (np.einsum("ijk,ijk->ij", a, b) for a, b in squares)
+        values.append(np.sqrt(tt))
         angles.append(t + turn)
-        xx, xy, yy = ((a * b).sum(axis=2) for a, b in ((Mx, Mx), (Mx, My), (My, My)))
         inside = t + (0.5 * np.arctan2(2 * xy, xx - yy) - t) % np.pi
         largest = np.sqrt(0.5 * (xx + yy + np.hypot(xx - yy, 2 * xy)))
         values.append(np.where(inside < after, largest, 0.0))

@@ -49,6 +49,11 @@ class Cuts:
     def __len__(self) -> int:
         return len(self.values)
 
+    @classmethod
+    def none(cls, q: int, C: int) -> Cuts:
+        """No cuts."""
+        return cls(np.zeros(0), np.zeros(0, dtype=int), np.zeros((q, 0)), np.zeros((0, C)), 0.0)
+
     def join(self, other: Cuts) -> Cuts:
         """Both."""
         return Cuts(

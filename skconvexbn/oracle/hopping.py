@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .circles import MAX_COLUMNS, ONE_CIRCLE
+from .cones import ROUNDING
 from .search import MAX_POOL, NEAR, Maxima, Search, join, n_signs
 
 # Chains, of each sign at first.
@@ -140,19 +141,19 @@ class BasinHopping:
     def _hops(self, chains: Maxima) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where chains move to: directions (q, n), g (n, C) and first steps (n,).
 
-        A move puts one to three random rows on their kinks, more where maxima are narrow, those of
-        large ||v_i|| ||Q_i|| more often, and adds noise. With few columns noise alone takes twice
-        as long to the same maxima, with many one row moves too little.
+        A move puts one to three random rows on their kinks at once, more where maxima are narrow,
+        those of large ||v_i|| ||Q_i|| more often, and adds noise. With few columns noise alone
+        takes twice as long to the same maxima, with many one row moves too little.
         """
         search, n = self._search, len(chains)
         H, G = chains.H.cpu().numpy(), chains.G.cpu().numpy().copy()
         n_kinks = MAX_KINKS if self.width == 1 else max(1, min(MORE_KINKS, len(H) - 1))
         noise = search.log_uniform(NOISE[0] * self.width, NOISE[1], n)
-        hops, more = H.copy(), search.turns(n_kinks, n)
-        for k in range(n_kinks):
-            on = np.flatnonzero(more >= k)
-            hops[:, on] = search.on_kinks(hops[:, on], search.draw(self._likely, len(on)))
-        hops += noise * search.noise(H.shape)
+        more = search.turns(n_kinks, n)
+        rows = [np.where(more >= k, search.draw(self._likely, n), -1) for k in range(n_kinks)]
+        on = search.on_kinks(H, np.array(rows))
+        on *= search.length(H) / np.maximum(search.length(on), ROUNDING)
+        hops = on + noise * search.noise(H.shape)
         size = np.clip(search.length(hops - H) / 2, *STEPS)
         if k := self._n_swept(n):
             some = search.turns(n, k)

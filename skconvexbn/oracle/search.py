@@ -43,6 +43,8 @@ NEAR, MAX_POOL = 0.97, 200
 N_POLISHED, POLISHING = 60, 120_000_000
 # With more rows fewer climb, in proportion, but no fewer than.
 MAX_ROWS, FEWEST = 4_096, 100
+# Share of a row's norm that is left where it depends on others but for rounding.
+DEPENDENT = 1e-9
 # Integers below this are exact in float32.
 EXACT = 1 << 24
 
@@ -206,16 +208,26 @@ class Search:
         H = self._step_scale * self._rng.standard_normal((self.Q.shape[1], n))
         G = np.resize([[1.0], [-1.0]], (n, 1)) if C == 1 else np.zeros((n, C))
         k, steps = int((1 - ON_KINKS) * n), np.ones(n)
-        H[:, k:] = self.on_kinks(H[:, k:], self._rng.integers(0, len(self.Q), n - k))
+        H[:, k:] = self.on_kinks(H[:, k:], self._rng.integers(0, len(self.Q), (1, n - k)))
         steps[k:] = self.log_uniform(SMALL_STEP, 1.0, n - k)
         return H, G, steps
 
-    def on_kinks(self, H: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """Directions nearest to the columns of H (q, k) that have these rows on their kinks."""
-        rows = self._Q_host[index].T
-        along = self._step_scale**2 * rows
-        squares = np.maximum((rows * along).sum(axis=0), 1e-300)
-        return H - along * ((rows * H).sum(axis=0) / squares)
+    def on_kinks(self, H: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Directions nearest to the columns of H (q, N) that have these rows on their kinks.
+
+        Of rows (k, N) -1 stands for none, and one that depends on those before it is none.
+        """
+        near, normals = H / self._step_scale, list[np.ndarray]()
+        for index in rows:
+            a = np.where(index >= 0, self._step_scale * self._Q_host[index].T, 0.0)
+            least = DEPENDENT * np.linalg.norm(a, axis=0)
+            for b in normals:
+                a -= b * (b * a).sum(axis=0)
+            size = np.linalg.norm(a, axis=0)
+            a = np.where(size > least, a / np.maximum(size, 1e-300), 0.0)
+            near -= a * (a * near).sum(axis=0)
+            normals.append(a)
+        return self._step_scale * near
 
     def length(self, D: np.ndarray) -> np.ndarray:
         """Norms of the columns of D (q, k) in the units of its entries."""
@@ -294,11 +306,8 @@ class Search:
         Without rows those of ``circle_maxima``.
         """
         Q, v = self._Q_host, V.cpu().numpy()
-        if rows is None:
-            found = circle_maxima(Q, v, self.pulls(V))
-        else:
-            found = largest_on_kinks(Q, v, rows)
-        H = torch.as_tensor(found).to(self.Q)
+        on = circle_maxima(Q, v, self.pulls(V)) if rows is None else largest_on_kinks(Q, v, rows)
+        H = torch.as_tensor(on).to(self.Q)
         up = H.new_ones(H.shape[1], V.shape[1])
         maxima = self.values(V, Maxima(H, up, up[:, 0]))
         if V.shape[1] > 1:

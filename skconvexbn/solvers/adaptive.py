@@ -19,7 +19,7 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from ..oracle.ascent import normalise
-from ..oracle.circles import MAX_COLUMNS, ONE_CIRCLE
+from ..oracle.circles import MAX_COLUMNS, complete
 from ..oracle.cones import step_scale
 from ..oracle.hopping import BasinHopping
 from ..oracle.search import MAX_POOL, N_RANDOM, NEAR, Maxima, Search, join
@@ -290,25 +290,34 @@ class _Run:
         may then move to maxima that it would miss.
         """
         best = self.best
-        around, V = join(self._best_neurons(), self.cuts), self.model.tensor(best.V)
+        early = FINAL_MU[:-1][-best.n_iter :] if best.n_iter else ()
+        late = FINAL_MU if self.options.tol <= FINE else FINAL_MU[-1:]
+        V = self.model.tensor(best.V)
+        if complete(self.problem.Q, self.problem.n_outputs):
+            best.certificate = "exact"
+            found = self.search.on_circles(V)
+            self._take(V, self.search.distinct(found, NEAR * self.problem.beta, MAX_POOL))
+            return self._finish(x, early + late) if best.closed else x
+        around = join(self._best_neurons(), self.cuts)
         polishing = (POLISH_ALL / max(POLISH_ALL, self.options.tol)) ** 0.5
         hopping = BasinHopping(
             self.search, V, self.problem.beta, around, earlier=self.hopping, polishing=polishing
         )
         self.hopping = hopping
         best.raise_dual_norm(hopping.largest)
-        if self.problem.Q.shape[1] == ONE_CIRCLE:
-            best.certificate = "exact"
         length = self._length(hopping.width)
-        early = FINAL_MU[:-1][-best.n_iter :] if best.n_iter else ()
-        late = FINAL_MU if self.options.tol <= FINE else FINAL_MU[-1:]
         for generations, smoothing in ((SHORTEST, early), (length, late)):
             self._hop(hopping, generations)
-            found = join(hopping.maxima(), self.search.values(V, self.cuts))
-            self.cuts = self.search.distinct(found, 0.0, 2 * MAX_POOL)
+            self._take(V, hopping.maxima())
             if best.closed:
                 x = self._finish(x, smoothing)
         return x
+
+    def _take(self, V: torch.Tensor, maxima: Maxima) -> None:
+        """Maxima at the best dual point V correct its bound, and are cuts beside those there are."""
+        self.best.raise_dual_norm(maxima.largest)
+        found = join(maxima, self.search.values(V, self.cuts))
+        self.cuts = self.search.distinct(found, 0.0, 2 * MAX_POOL)
 
     def _length(self, width: float) -> float:
         """Generations that a thorough search at the gap of now takes, within its bounds."""

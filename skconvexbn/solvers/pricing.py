@@ -32,7 +32,8 @@ class Pricing:
     ) -> None:
         self._arrangements, self._best = arrangements, best
         self._limit, self._at_most = best.problem.beta * (1 + slack), at_most
-        self._known: Cuts | None = None
+        q, C = best.problem.Q.shape[1], best.problem.n_outputs
+        self._known = Cuts.none(q, C)
 
     def violated(self, V: np.ndarray) -> Cuts:
         """The worst cuts at V, which is offered to the incumbent with its bound."""
@@ -41,11 +42,12 @@ class Pricing:
         if best.problem.n_outputs == 1:
             best.offer_dual(V, cuts.dual_norm)
             return self._worst(cuts)
-        if self._known is not None:
-            cuts = cuts.join(self._known_at(V))
-        best.offer_dual(V, cuts.dual_norm)
+        known = self._known_at(V)
+        best.offer_dual(V, max(cuts.dual_norm, known.dual_norm))
         worst = self._worst(cuts)
-        self._known = worst if self._known is None else self._known.join(worst)
+        if not len(worst):  # earlier ones are much like those of now, if there are any
+            worst = self._worst(known)
+        self._known = self._known.join(worst)
         best.raise_dual_norm(self._known_at(best.V).dual_norm)
         if best.closed:
             again = self._search(best.V, seed=best.n_iter + 1)
@@ -59,7 +61,6 @@ class Pricing:
 
     def _known_at(self, V: np.ndarray) -> Cuts:
         """Earlier cuts with their values, and g, at V."""
-        assert self._known is not None
         T = self._best.problem.constraint(V, self._known.H)
         values = np.linalg.norm(T, axis=0)
         G = (T / np.maximum(values, 1e-300)).T
