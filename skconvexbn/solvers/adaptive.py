@@ -314,7 +314,7 @@ class _Run:
         return x
 
     def _take(self, V: torch.Tensor, maxima: Maxima) -> None:
-        """Maxima at the best dual point V correct its bound, and are cuts beside those there are."""
+        """Maxima at the best dual point V correct its bound, and are cuts beside the others."""
         self.best.raise_dual_norm(maxima.largest)
         found = join(maxima, self.search.values(V, self.cuts))
         self.cuts = self.search.distinct(found, 0.0, 2 * MAX_POOL)
