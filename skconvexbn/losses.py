@@ -19,7 +19,16 @@ _FLAT = 1e-9
 
 
 class Loss(ABC):
-    """Convex loss of outputs F (n, C) against targets Y (n, C) with row weights w (n,)."""
+    """Convex loss of outputs F (n, C) against targets Y (n, C) with row weights w (n,).
+
+    Attributes
+    ----------
+    quadratic : bool
+        Whether it is squared error: the second derivative is w everywhere, and targets may be moved
+        and scaled.
+    """
+
+    quadratic = False
 
     @abstractmethod
     def rows(self, F: np.ndarray, Y: np.ndarray) -> np.ndarray:
@@ -103,6 +112,8 @@ class Loss(ABC):
 
 class SquaredError(Loss):
     """1/2 sum_i w_i ||f_i - y_i||^2."""
+
+    quadratic = True
 
     def rows(self, F: np.ndarray, Y: np.ndarray) -> np.ndarray:
         return 0.5 * np.square(F - Y).sum(axis=1)

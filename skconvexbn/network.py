@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .losses import SquaredError
 from .problem import Problem
 from .whitening import Basis
 
@@ -141,7 +140,7 @@ def simplify(
     Parallel neurons are merged and negligible ones pruned; if the network without neurons is as
     good, it is returned. Where targets of squared error are all zero, so is the output.
     """
-    if isinstance(problem.loss, SquaredError):
+    if problem.loss.quadratic:
         varies = problem.Y.any(axis=0)
         G, b = varies * G, varies * b
     norms = np.linalg.norm(H, axis=0)

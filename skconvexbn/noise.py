@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from .data import weighted_mean
-from .losses import SquaredError
 from .problem import Problem
 
 N_NEIGHBOURS = 3
@@ -42,7 +41,7 @@ def total_variation(problem: Problem) -> float:
 
 def _within(problem: Problem) -> float:
     """The part of it that merging equal rows took out of the targets, for labels in {0, 1}."""
-    if isinstance(problem.loss, SquaredError):
+    if problem.loss.quadratic:
         return 2 * problem.constant
     return float(problem.w @ (problem.Y - problem.Y**2).sum(axis=1))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .arrangements import Arrangements
 from .data import DistinctRows
-from .losses import Loss, SquaredError
+from .losses import Loss
 from .network import Network, simplify
 from .noise import noise_share, total_variation
 from .oracle.cones import gated_dual_norm, multi_start, step_scale
@@ -92,7 +92,7 @@ class Task:
         zero, so is the network at any beta, and the unit stands for all but 0.
         """
         problem, units = self.problem, self.units
-        squared = isinstance(problem.loss, SquaredError)
+        squared = problem.loss.quadratic
         interpolates = self.backend == "closed_form" and squared and problem.n_outputs == 1
         if not isinstance(beta, str) and (beta > 0 or interpolates):
             return float(beta)
@@ -116,7 +116,7 @@ class Task:
         if variation == 0:
             return np.inf
         rule = constant * noise_share(problem) ** 1.5 * q / (units.weight * total) ** 0.25
-        if not isinstance(problem.loss, SquaredError):
+        if not problem.loss.quadratic:
             return rule
         deviation = units.output * np.sqrt(variation / total)
         if self.labels and problem.n_outputs > 1:

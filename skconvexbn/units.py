@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .data import DistinctRows, weighted_mean
-from .losses import Loss, SquaredError
+from .losses import Loss
 from .problem import Problem
 from .whitening import Basis
 
@@ -46,7 +46,7 @@ def unit_problem(
     weight = float(rows.w.mean())
     Q, w = np.sqrt(weight) * basis.transform(rows.X), rows.w / weight
     Y, centre = rows.Y, np.zeros(rows.Y.shape[1])
-    if not isinstance(loss, SquaredError):
+    if not loss.quadratic:
         return Problem(Q, Y, w, loss, 0.0, fit_intercept), Units(1.0, centre, weight)
     if fit_intercept:
         centre = weighted_mean(Y, w)

@@ -29,7 +29,6 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _check_sample_weight, _num_samples
 
 from ..base import MAX_BIAS_SCALE, ConvexBNBase
-from ..losses import SquaredError
 from ..network import Network
 from ..task import Fit, Training
 from ..threads import one_thread
@@ -340,7 +339,7 @@ class CrossValidated(ConvexBNBase):
         """Descending betas in the units of the data."""
         if not isinstance(self.betas, str):
             return descending(self.betas)
-        grid = BETAS if isinstance(training.loss, SquaredError) else LOG_LOSS_BETAS
+        grid = BETAS if training.loss.quadratic else LOG_LOSS_BETAS
         basis = training.whitening.basis()
         _, units = unit_problem(training.rows, basis, training.loss, fit_intercept=True)
         return units.output * np.array(grid)

@@ -14,7 +14,6 @@ from scipy.optimize import brentq, minimize
 from scipy.sparse.csgraph import connected_components
 
 from ..arrangements import Arrangements
-from ..losses import SquaredError
 from ..network import merge, prune
 from ..problem import Options, Problem, Solution
 from ..whitening import Basis
@@ -43,7 +42,7 @@ def violated_condition(problem: Problem, basis: Basis) -> str | None:
             "it needs rank([X - mean, 1]) equal to the number of distinct rows of positive weight, "
             f"got rank {q}{cause} and {n} rows"
         )
-    if problem.n_outputs > 1 or not isinstance(problem.loss, SquaredError):
+    if problem.n_outputs > 1 or not problem.loss.quadratic:
         limit = max(problem.n_outputs, 2)
         distinct = len(np.unique(problem.Y, axis=0))
         if distinct > limit:
@@ -56,7 +55,7 @@ def violated_condition(problem: Problem, basis: Basis) -> str | None:
 
 def solve(problem: Problem, arrangements: Arrangements | None, options: Options) -> Solution:
     """Closed form; `violated_condition` must be None. Arrangements are not needed."""
-    if problem.n_outputs == 1 and isinstance(problem.loss, SquaredError):
+    if problem.n_outputs == 1 and problem.loss.quadratic:
         return _scalar(problem)
     return _labels(problem, options)
 
@@ -150,7 +149,7 @@ def _rounds(problem: Problem, best: Incumbent) -> Iterator[str]:
 
 def _output_weights(problem: Problem, P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """G and b for given P: the group lasso, which separates where P = I and b = 0."""
-    squared = isinstance(problem.loss, SquaredError) and not problem.fit_intercept
+    squared = problem.loss.quadratic and not problem.fit_intercept
     if squared and np.array_equal(P, np.eye(len(P))):
         target = np.sqrt(problem.w)[:, None] * problem.Y
         norms = np.linalg.norm(target, axis=1, keepdims=True)

@@ -7,7 +7,6 @@ import torch
 from scipy.linalg import pinvh
 from torch import Tensor
 
-from ..losses import SquaredError
 from ..problem import Problem
 from .measure import Activations, Measure, Model, gram
 from .nonnegative import nonnegative_qp
@@ -43,7 +42,7 @@ class Curvature:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._constant = isinstance(model.problem.loss, SquaredError)
+        self._constant = model.problem.loss.quadratic
         self._known: dict[bytes, int] = {}
         self._products = np.empty((0, 0))
         self._F: Tensor | None = None
@@ -142,7 +141,7 @@ def best_masses(
         if decrease > 0:
             x = Measure(x.H, x.G, x.c.index_copy(0, index, trial.c), trial.b)
             F, value = trial_F, trial_value
-            exact = isinstance(model.problem.loss, SquaredError) and length == 1
+            exact = model.problem.loss.quadratic and length == 1
         left = (min(error, expected) / expected) ** 2 * decrease  # what the next step may gain
         if not (again or short or decrease > little or left > LEFT * little):
             break

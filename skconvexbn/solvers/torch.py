@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 import torch
 
 from ..arrangements import Arrangements
-from ..losses import SquaredError
 from ..problem import Options, Problem, Solution
 from ..threads import one_blas_thread, one_thread
 from .adaptive import solve_adaptive
@@ -94,7 +93,7 @@ def _solve(
                 "activation='relu' or fewer samples."
             )
         return solve_gated(model, arrangements, options)
-    squared = isinstance(model.problem.loss, SquaredError)
+    squared = model.problem.loss.quadratic
     if squared and model.problem.n_outputs == 1 and n <= MAX_SYSTEM:
         return solve_cones(model, arrangements, options)
     return solve_columns(model, arrangements, options)
