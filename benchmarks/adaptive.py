@@ -28,7 +28,7 @@ from skconvexbn.losses import SquaredError
 from skconvexbn.oracle.ascent import normalise
 from skconvexbn.oracle.cones import step_scale
 from skconvexbn.oracle.hopping import N_CHAINS, BasinHopping
-from skconvexbn.oracle.search import Maxima, Search
+from skconvexbn.oracle.search import Pairs, Search
 from skconvexbn.problem import Options, Problem
 from skconvexbn.solvers.torch import solve
 from skconvexbn.whitening import Whitening
@@ -58,7 +58,7 @@ def checked_dual(problem, solution, finer=1.0):
     Its steps are those for maxima narrower by the factor finer.
     """
     H, G = (torch.as_tensor(a) for a in (solution.H, solution.G))
-    neurons = Maxima(normalise(H), normalise(G, dim=1), G[:, 0])
+    neurons = Pairs(normalise(H), normalise(G, dim=1))
     Q, V = torch.as_tensor(problem.Q), torch.as_tensor(solution.V)
     search = Search(Q, seed=12345, step_scale=step_scale(problem.Q, problem.w))
     hopping = BasinHopping(search, V, finer * problem.beta, neurons, 4 * N_CHAINS)

@@ -112,7 +112,7 @@ def works(problem, device):
     options = Options(tol=0, max_iter=3, device=str(device))
     solution = solve(problem, None, options)
     model = Model(problem, device)
-    neurons = Measure.of_weights(*map(model.tensor, (solution.H, solution.G, solution.b))).neurons
+    neurons = Measure.of_weights(*map(model.tensor, (solution.H, solution.G, solution.b))).pairs
     V = model.tensor(solution.V)
     none = neurons[:0]
 

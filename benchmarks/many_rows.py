@@ -21,7 +21,7 @@ from skconvexbn import ConvexBNRegressor
 from skconvexbn.losses import SquaredError
 from skconvexbn.oracle.ascent import normalise
 from skconvexbn.oracle.hopping import BasinHopping
-from skconvexbn.oracle.search import Maxima, Search
+from skconvexbn.oracle.search import Pairs, Search
 from skconvexbn.problem import Options, Problem
 from skconvexbn.solvers.torch import solve
 from skconvexbn.whitening import Whitening
@@ -78,7 +78,7 @@ class Wide(Search):
 
 def checked_dual(problem, solution):
     H, G = (torch.as_tensor(a) for a in (solution.H, solution.G))
-    neurons = Maxima(normalise(H), normalise(G, dim=1), G[:, 0])
+    neurons = Pairs(normalise(H), normalise(G, dim=1))
     search, V = Wide(torch.as_tensor(problem.Q), seed=12345), torch.as_tensor(solution.V)
     hopping = BasinHopping(search, V, problem.beta, neurons)
     while hopping.n_generations < 24:

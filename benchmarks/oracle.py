@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from skconvexbn.oracle.ascent import normalise
 from skconvexbn.oracle.cones import multi_start
 from skconvexbn.oracle.hopping import N_CHAINS, BasinHopping
-from skconvexbn.oracle.search import Maxima, Search
+from skconvexbn.oracle.search import Pairs, Search
 from skconvexbn.problem import Options
 from skconvexbn.solvers.torch import solve
 
@@ -37,7 +37,7 @@ def state(X, y):
     found = solve(problem, None, Options(1e-2, 100))
     F = problem.output(found.H, found.G, found.b)
     H, G = torch.as_tensor(found.H), torch.as_tensor(found.G)
-    neurons = Maxima(normalise(H), normalise(G, dim=1), torch.zeros(len(G), dtype=G.dtype))
+    neurons = Pairs(normalise(H), normalise(G, dim=1))
     return torch.as_tensor(problem.Q), torch.as_tensor(problem.dual_point(F)), neurons
 
 
@@ -50,7 +50,7 @@ def ascent(n_starts):
 
 
 def a_round(Q, V, neurons, seed):
-    none = neurons[torch.zeros(0, dtype=torch.int64)]
+    none = neurons[:0]
     return Search(Q, seed).round(V, BETA, neurons, none, polish=True).largest
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .circles import MAX_COLUMNS, ONE_CIRCLE
 from .cones import ROUNDING
-from .search import MAX_POOL, NEAR, Maxima, Search, join, n_signs
+from .search import MAX_POOL, NEAR, Maxima, Pairs, Search, join, n_signs
 
 # Chains, of each sign at first.
 N_CHAINS = 300
@@ -61,7 +61,7 @@ class BasinHopping:
     V : Tensor of shape (n, C)
     beta : float
         Maxima near it or above are kept and polished.
-    around : Maxima
+    around : Pairs
         Active neurons, near which some of the chains begin; the others begin anywhere.
     n_chains : int
         Chains, of each sign at first; fewer with many rows.
@@ -87,7 +87,7 @@ class BasinHopping:
         search: Search,
         V: Tensor,
         beta: float,
-        around: Maxima,
+        around: Pairs,
         n_chains: int = N_CHAINS,
         earlier: BasinHopping | None = None,
         polishing: float = 1.0,
@@ -104,7 +104,7 @@ class BasinHopping:
         if q == ONE_CIRCLE or (q <= MAX_COLUMNS and self.width < 1):
             self._new.append(search.on_circles(V))
         self.largest = max(found.largest for found in self._new)
-        self._seen = self._polished = around[:0]
+        self._seen = self._polished = self.chains[:0]
         self.n_generations = 1
         if polishing:
             self._polish(N_FIRST)

@@ -50,18 +50,27 @@ EXACT = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
-class Maxima:
-    """Local maxima: unit directions H (q, N), unit output weights G (N, C), values (N,)."""
+class Pairs:
+    """Unit directions H (q, N) and unit output weights G (N, C)."""
 
     H: Tensor
     G: Tensor
+
+    def __getitem__(self, index: Tensor | slice) -> Pairs:
+        return Pairs(self.H[:, index], self.G[index])
+
+    def __len__(self) -> int:
+        return len(self.G)
+
+
+@dataclass(frozen=True, eq=False)
+class Maxima(Pairs):
+    """Pairs that are local maxima, with their values (N,)."""
+
     values: Tensor
 
     def __getitem__(self, index: Tensor | slice) -> Maxima:
         return Maxima(self.H[:, index], self.G[index], self.values[index])
-
-    def __len__(self) -> int:
-        return len(self.values)
 
     @property
     def largest(self) -> float:
@@ -84,13 +93,15 @@ class Maxima:
         return self[torch.as_tensor(kept, dtype=torch.long, device=self.H.device)]
 
 
+def join_pairs(*parts: Pairs) -> Pairs:
+    """All pairs of the parts."""
+    return Pairs(torch.cat([p.H for p in parts], dim=1), torch.cat([p.G for p in parts]))
+
+
 def join(*parts: Maxima) -> Maxima:
     """All maxima of the parts."""
-    return Maxima(
-        torch.cat([p.H for p in parts], dim=1),
-        torch.cat([p.G for p in parts]),
-        torch.cat([p.values for p in parts]),
-    )
+    pairs = join_pairs(*parts)
+    return Maxima(pairs.H, pairs.G, torch.cat([p.values for p in parts]))
 
 
 class Search:
@@ -144,8 +155,8 @@ class Search:
         self,
         V: Tensor,
         beta: float,
-        active: Maxima,
-        pool: Maxima,
+        active: Pairs,
+        pool: Pairs,
         n_random: int = N_RANDOM,
         polish: bool = False,
     ) -> Maxima:
@@ -167,7 +178,7 @@ class Search:
         return self.distinct(found, NEAR * beta, MAX_POOL)
 
     def _starts(
-        self, V: Tensor, active: Maxima, pool: Maxima, n_random: int
+        self, V: Tensor, active: Pairs, pool: Pairs, n_random: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Starts of a round for `climb`: directions (q, N), g (N, C) and first steps (N,)."""
         signs = n_signs(V)
@@ -197,7 +208,7 @@ class Search:
             v = V.cpu().numpy()
             ends = [climb_cones(self._Q_host, v, h) for h in H.T.cpu().numpy()]
             H = torch.as_tensor(np.stack(ends, axis=1)).to(H)
-        return self.values(V, Maxima(H, maxima.G, maxima.values))
+        return self.values(V, Pairs(H, maxima.G))
 
     def random(self, n: int, C: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Normal starts (q, n), g (n, C), signs in turns with one output, and first steps (n,).
@@ -297,8 +308,7 @@ class Search:
         block = max(16, self._block_entries // (min(V.shape[1], 2) * len(Q)))
         ends = ascend(Q, v, H, sign, eta, steps, block, kept, self._metric, self._rough, last_step)
         H = normalise(ends.to(self.Q.device).to(self.Q.dtype))
-        starts_G = torch.as_tensor(G).to(H)
-        return self.values(V, Maxima(H, starts_G, starts_G[:, 0]))
+        return self.values(V, Pairs(H, torch.as_tensor(G).to(H)))
 
     def on_circles(self, V: Tensor, rows: np.ndarray | None = None) -> Maxima:
         """The largest on each circle of the kinks of q - 2 rows, rows (N, q - 2).
@@ -309,7 +319,7 @@ class Search:
         on = circle_maxima(Q, v, self.pulls(V)) if rows is None else largest_on_kinks(Q, v, rows)
         H = torch.as_tensor(on).to(self.Q)
         up = H.new_ones(H.shape[1], V.shape[1])
-        maxima = self.values(V, Maxima(H, up, up[:, 0]))
+        maxima = self.values(V, Pairs(H, up))
         if V.shape[1] > 1:
             return maxima
         sign = torch.where(maxima.values < 0, -1.0, up[:, 0])
@@ -321,14 +331,14 @@ class Search:
         apart = np.abs(self._Q_host @ H) / np.maximum(norms, 1e-300)
         return self._rng.permuted(np.argpartition(apart, k - 1, axis=0)[:k].T, axis=1)
 
-    def values(self, V: Tensor, maxima: Maxima) -> Maxima:
+    def values(self, V: Tensor, pairs: Pairs) -> Maxima:
         """The same directions with their values for V, and g where there are several outputs."""
-        T = V.new_empty(len(maxima), V.shape[1])  # in one piece, lest small parts split the heap
-        for h, t in zip(maxima.H.split(self._block, dim=1), T.split(self._block), strict=True):
+        T = V.new_empty(len(pairs), V.shape[1])  # in one piece, lest small parts split the heap
+        for h, t in zip(pairs.H.split(self._block, dim=1), T.split(self._block), strict=True):
             t.copy_((V.T @ (self.Q @ h).clamp_min_(0)).T)
         if T.shape[1] == 1:
-            return Maxima(maxima.H, maxima.G, T[:, 0] * maxima.G[:, 0])
-        return Maxima(maxima.H, normalise(T, dim=1), T.norm(dim=1))
+            return Maxima(pairs.H, pairs.G, T[:, 0] * pairs.G[:, 0])
+        return Maxima(pairs.H, normalise(T, dim=1), T.norm(dim=1))
 
     def distinct(self, maxima: Maxima, limit: float, at_most: int) -> Maxima:
         """The largest maxima above limit, one for each arrangement and sign."""

@@ -22,7 +22,7 @@ from ..oracle.ascent import normalise
 from ..oracle.circles import MAX_COLUMNS, complete
 from ..oracle.cones import step_scale
 from ..oracle.hopping import BasinHopping
-from ..oracle.search import MAX_POOL, N_RANDOM, NEAR, Maxima, Search, join
+from ..oracle.search import MAX_POOL, N_RANDOM, NEAR, Maxima, Pairs, Search, join, join_pairs
 from ..problem import Options, Solution
 from .descent import descend
 from .incumbent import Incumbent
@@ -219,12 +219,12 @@ class _Run:
         V = self.model.tensor(problem.dual_point(F.cpu().numpy()))
         certify, near = self.options.certify, NEAR * problem.beta
         if opened and self.hopping is not None:  # the next one is near, and goes on with them
-            found = self.search.values(V, join(x.neurons, self.hopping.chains))
+            found = self.search.values(V, join_pairs(x.pairs, self.hopping.chains))
         else:
             found = self.search.round(
                 V,
                 problem.beta,
-                x.neurons,
+                x.pairs,
                 self.cuts,
                 n_random=N_RANDOM if certify else FEW,
                 polish=certify and best.gap < SMALL,
@@ -246,7 +246,7 @@ class _Run:
         It violates constraints less than V does, and moves less: what the chains know of it lasts.
         """
         self.mean = V if self.mean is None else MEMORY * self.mean + (1 - MEMORY) * V
-        around = join(self._best_neurons(), self.cuts)
+        around = join_pairs(self._best_neurons(), self.cuts)
         self.hopping = BasinHopping(
             self.search, self.mean, self.problem.beta, around, earlier=self.hopping, polishing=0.0
         )
@@ -275,12 +275,12 @@ class _Run:
         best.offer_dual(V, beta)
         best.offer_dual(V + between.x * (old - V), beta)
 
-    def _best_neurons(self) -> Maxima:
+    def _best_neurons(self) -> Pairs:
         return self._neurons(self.best.H, self.best.G)
 
-    def _neurons(self, H: np.ndarray, G: np.ndarray) -> Maxima:
+    def _neurons(self, H: np.ndarray, G: np.ndarray) -> Pairs:
         """Neurons (H, G) without their masses."""
-        return Measure.of_weights(*map(self.model.tensor, (H, G, self.best.b))).neurons
+        return Measure.of_weights(*map(self.model.tensor, (H, G, self.best.b))).pairs
 
     def _close(self, x: Measure) -> Measure:
         """Search thoroughly at the best dual point; the bound is then what this search found.
@@ -298,7 +298,7 @@ class _Run:
             found = self.search.on_circles(V)
             self._take(V, self.search.distinct(found, NEAR * self.problem.beta, MAX_POOL))
             return self._finish(x, early + late) if best.closed else x
-        around = join(self._best_neurons(), self.cuts)
+        around = join_pairs(self._best_neurons(), self.cuts)
         polishing = (POLISH_ALL / max(POLISH_ALL, self.options.tol)) ** 0.5
         hopping = BasinHopping(
             self.search, V, self.problem.beta, around, earlier=self.hopping, polishing=polishing

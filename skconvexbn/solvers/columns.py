@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..arrangements import Arrangements
-from ..oracle.search import Maxima
+from ..oracle.search import Pairs
 from ..problem import Options, Solution
 from .incumbent import Incumbent
 from .masses import Curvature, best_masses
@@ -40,6 +40,6 @@ def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterat
         yield f"violated {len(cuts)}"
         if best.finished:
             return
-        some = x.with_columns(Maxima(t(cuts.H), t(cuts.G), t(cuts.values)))
+        some = x.with_columns(Pairs(t(cuts.H), t(cuts.G)))
         x = best_masses(model, some, MASS_TOL, curvature=curvature)[0].active()
         best.offer(*x.network)

@@ -15,7 +15,7 @@ from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
 from ..oracle.ascent import normalise
-from ..oracle.search import Maxima
+from ..oracle.search import Pairs, join_pairs
 from ..problem import Problem
 
 # Entries of a block of activations (rows, neurons).
@@ -55,22 +55,18 @@ class Measure:
         return H, G, b
 
     @property
-    def neurons(self) -> Maxima:
-        """The pairs without their masses."""
-        return Maxima(self.H, self.G, self.c)
+    def pairs(self) -> Pairs:
+        """The neurons without their masses."""
+        return Pairs(self.H, self.G)
 
     def active(self) -> Measure:
         """Neurons with mass."""
         return self[self.c > 0]
 
-    def with_columns(self, maxima: Maxima) -> Measure:
-        """These neurons and the maxima, without mass."""
-        return Measure(
-            torch.cat([self.H, maxima.H], dim=1),
-            torch.cat([self.G, maxima.G]),
-            torch.cat([self.c, torch.zeros_like(maxima.values)]),
-            self.b,
-        )
+    def with_columns(self, pairs: Pairs) -> Measure:
+        """These neurons and others, without mass."""
+        both, none = join_pairs(self.pairs, pairs), self.c.new_zeros(len(pairs))
+        return Measure(both.H, both.G, torch.cat([self.c, none]), self.b)
 
     def without_copies(self) -> Measure:
         """Neurons of one direction and one g joined."""
