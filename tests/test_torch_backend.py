@@ -657,8 +657,14 @@ def test_neurons_refute_a_search_that_finds_nothing(kind, monkeypatch):
     def hop(hopping):
         hopping.n_generations += 1
 
-    monkeypatch.setattr(Search, "round", lambda self, V, beta, active, *_, **__: active[:0])
-    monkeypatch.setattr(BasinHopping, "_begin", lambda self, n, earlier: self._around[:0])
+    def begin(hopping, *_):
+        return hopping._search.values(hopping._V, hopping._around[:0])
+
+    def round_(search, V, beta, active, *_, **__):
+        return search.values(V, active[:0])
+
+    monkeypatch.setattr(Search, "round", round_)
+    monkeypatch.setattr(BasinHopping, "_begin", begin)
     monkeypatch.setattr(BasinHopping, "hop", hop)
     problem = make_problem(kind)
     solution = backend.solve(problem, None, Options(0.2, 30))
