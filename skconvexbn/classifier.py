@@ -165,7 +165,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         enumerated arrangements inside each of them). With several outputs "sampled" rests on a
         search inside each arrangement too, except for gated networks.
     converged_ : bool
-        Whether the gap reached tol (or 1e-9), by a search that was not cut short.
+        Whether the gap reached tol (or 1e-9), by a search that was neither cut short nor
+        interrupted.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

@@ -67,8 +67,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         Random directions drawn by "sampled"; equal arrangements count once.
     backend : {"auto", "closed_form", "cvxpy", "torch"}, default="auto"
         "closed_form" needs as many independent directions as distinct rows (d >= n - 1, no
-        truncation, ``shrinkage=0``, ``bias_scale=1``) and one output or one-hot targets; an error
-        says which condition does not hold. "cvxpy" solves the cone program with Clarabel.
+        truncation, ``shrinkage=0``, ``bias_scale=1``) and one output, or several with no more
+        distinct targets than outputs; an error says which condition does not hold. "cvxpy" solves the cone program with Clarabel.
         "torch" descends on smoothed networks and searches the dual ("adaptive"), or solves the
         program over "sampled" arrangements; on CPU or GPU. "auto" takes the closed form where it
         applies, else "cvxpy" for "exact" arrangements and "torch" for others.
@@ -148,7 +148,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         enumerated arrangements inside each of them). With several outputs "sampled" rests on a
         search inside each arrangement too, except for gated networks.
     converged_ : bool
-        Whether the gap reached tol (or 1e-9), by a search that was not cut short.
+        Whether the gap reached tol (or 1e-9), by a search that was neither cut short nor
+        interrupted.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

@@ -584,18 +584,20 @@ def test_warm_start_takes_fewer_rounds():
 
 
 def test_out_of_memory_becomes_smaller_blocks_then_an_error(monkeypatch):
-    shrunk = []
+    shrunk, left = [], []
 
     def failing(model, options, shrink, device):
         shrunk.append(shrink)
+        left.append(options.max_time)
         if shrink < limit:
             raise torch.OutOfMemoryError
         return solve_adaptive(model, options, shrink, device)
 
     monkeypatch.setattr(backend, "solve_adaptive", failing)
     problem, limit = make_problem("squared"), 64
-    backend.solve(problem, None, Options(1e-2, 100))
+    backend.solve(problem, None, Options(1e-2, 100, max_time=1e3))
     assert shrunk == [1, 8, 64]
+    assert 1e3 > left[0] > left[1] > left[2] > 0  # all tries share the time
     limit = 65
     with pytest.raises(MemoryError, match="too little memory for 40 rows in 3 dimensions; use"):
         backend.solve(problem, None, Options(1e-2, 100))

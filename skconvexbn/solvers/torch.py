@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 
 import torch
 
@@ -52,6 +54,7 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
     """
     device = resolve_device(options.device, problem)
     small = device.type == "cpu" and problem.Q.size <= MAX_ONE_THREAD
+    deadline = time.perf_counter() + options.max_time
     for shrink in SHRINK:
         with (
             suppress(torch.OutOfMemoryError),
@@ -63,7 +66,8 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
             # Metal has no float64: there only the search, in float32, runs on the device.
             float64 = torch.device("cpu") if device.type == "mps" else device
             model = Model(problem, float64, shrink)
-            return _solve(model, arrangements, options, shrink, device)
+            left = replace(options, max_time=max(deadline - time.perf_counter(), 0.0))
+            return _solve(model, arrangements, left, shrink, device)
     raise MemoryError(
         f"Device {device} has too little memory for {problem.Q.shape[0]} rows in "
         f"{problem.Q.shape[1]} dimensions; use device='cpu' or a smaller rank."
