@@ -183,6 +183,18 @@ def many_rows():
 
 
 @tabulated
+def noisy_rows():
+    names = {"n": "n", "seconds": "seconds", "neurons": "neurons"}
+    return [
+        renamed(row, names)
+        | {"beta": ("auto", "2 auto")[row["beta / auto"] - 1], "gap": f"{row['gap']:.4f}"}
+        | {"R2": f"{row['R2']:.3f}"}
+        | {"MLP": f"{row['MLP R2']:.3f}, {seconds(row['MLP seconds'])}"}
+        for row in results("noisy_rows")
+    ]
+
+
+@tabulated
 def gap_against_time():
     names = {name: name for name in ("data", "n", "q", "beta")}
     names |= {"to 0.01 [s]": "1e-2", "to 0.005 [s]": "5e-3", "to 0.001 [s]": "1e-3"}
