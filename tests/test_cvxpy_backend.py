@@ -223,6 +223,23 @@ def test_interrupt_returns_the_best_so_far_with_a_warning(monkeypatch, rounds):
     assert 0 < model.dual_gap_ <= model.objective_ <= model.zero_loss_
 
 
+def test_past_max_time_a_round_ends_with_the_cuts_that_it_takes(monkeypatch):
+    """Over many arrangements one round alone took minutes."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 2))
+    y = np.sin(2 * X[:, 0]) + X[:, 1]
+    model = ConvexBNRegressor(beta=0.1, arrangements="exact", max_time=0)
+    with pytest.warns(ConvergenceWarning, match="after 1 iterations"):
+        model.fit(X, y)
+    assert model.dual_objective_ > 0
+    monkeypatch.setattr("skconvexbn.solvers.pricing.GRACE", 0.0)
+    with pytest.warns(ConvergenceWarning, match="max_time ended the search that would vouch"):
+        model.fit(X, y)
+    assert model.dual_objective_ == pytest.approx(0, abs=1e-12)  # no bound but that of any loss
+    assert model.score(X, y) > 0.5
+    assert not model.converged_
+
+
 def test_max_time_ends_with_the_round_under_way():
     problem, arrangements = make_problem()
     solution = backend.solve(problem, arrangements, Options(1e-9, 100, max_time=0.0))

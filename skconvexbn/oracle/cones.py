@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -99,7 +100,12 @@ def project_onto_cone(A: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 
 def in_arrangements(
-    Q: np.ndarray, V: np.ndarray, arrangements: Arrangements, limit: float, seed: int = 0
+    Q: np.ndarray,
+    V: np.ndarray,
+    arrangements: Arrangements,
+    limit: float,
+    seed: int = 0,
+    enough: Callable[[int], bool] = lambda _: False,
 ) -> Cuts:
     """Maxima of ||V^T D_i Q h|| over the cones of the arrangements, where they may exceed limit.
 
@@ -116,6 +122,8 @@ def in_arrangements(
         Arrangements with ||Q^T D_i V||_2 <= limit are passed over: their maximum is no larger.
     seed : int
         Of the random h, the same in all cones.
+    enough : callable
+        Whether so many maxima will do, and the other cones are left: `dual_norm` is then infinite.
     """
     random = np.random.default_rng(seed).standard_normal((N_RANDOM, Q.shape[1]))
     found: list[tuple[float, int, np.ndarray, np.ndarray]] = []
@@ -125,6 +133,9 @@ def in_arrangements(
         passed_over = max(passed_over, bounds[bounds <= limit].max(initial=0.0))
         passed_over = max(passed_over, ZERO * np.linalg.norm(M, axis=(1, 2)).max(initial=0.0))
         for i in np.flatnonzero(bounds > limit):
+            if enough(len(found)):
+                passed_over = np.inf
+                break
             A = np.where(masks[i], 1.0, -1.0)[:, None] * Q
             maxima = _maxima(A, M[i], limit, random)
             found += [(value, part.start + i, h, g) for value, h, g in maxima]

@@ -3,6 +3,7 @@
 Inside given arrangements (theory.md 3, 4). With one output its answer is exact, and so is the
 bound. With several it is searched for: what was found at one dual point then counts at the best one
 too, and where the gap looks closed the best one is searched again, from other starts.
+Seconds after ``max_time`` it ends with the cuts of a round, and without a bound.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import numpy as np
 from ..arrangements import Arrangements
 from ..oracle.cones import Cuts, in_arrangements
 from .incumbent import Incumbent
+
+# Seconds after max_time in which a search may end.
+GRACE = 3.0
 
 
 class Pricing:
@@ -57,7 +61,14 @@ class Pricing:
 
     def _search(self, V: np.ndarray, seed: int = 0) -> Cuts:
         problem = self._best.problem
-        return in_arrangements(problem.Q, V, self._arrangements, problem.beta, seed)
+        cuts = in_arrangements(problem.Q, V, self._arrangements, problem.beta, seed, self._late)
+        self._best.cut_short = not np.isfinite(cuts.dual_norm)
+        return cuts
+
+    def _late(self, n_found: int) -> bool:
+        """Whether max_time is long over, with more cuts than a round takes."""
+        late = self._best.seconds > self._best.options.max_time + GRACE
+        return late and n_found > self._at_most
 
     def _known_at(self, V: np.ndarray) -> Cuts:
         """Earlier cuts with their values, and g, at V."""
