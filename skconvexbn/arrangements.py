@@ -187,9 +187,9 @@ def _cell_points(R: np.ndarray) -> np.ndarray:
         return np.array([[1.0], [-1.0]])
     if q == 2:
         return _sectors(R)
-    points = np.stack([R[0], -R[0]])
+    points, masks = np.stack([R[0], -R[0]]), _masks(np.array([[True], [False]]), N)
     for j in range(1, N):
-        points = _cut(points, R[:j], R[j])
+        points, masks = _cut(points, masks, R[:j], R[j])
     return points
 
 
@@ -201,8 +201,13 @@ def _sectors(R: np.ndarray) -> np.ndarray:
     return np.concatenate([points, -points])
 
 
-def _cut(points: np.ndarray, R: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """Points of the cells of R and a, from points of the cells of R (deletion and restriction)."""
+def _cut(
+    points: np.ndarray, masks: np.ndarray, R: np.ndarray, a: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points of the cells of R and a, from points of the cells of R (deletion and restriction).
+
+    With their masks in bits, so that none is computed twice.
+    """
     complement = np.linalg.svd(a[None, :])[2][1:].T  # basis (q, q - 1) of the hyperplane of a
     restricted = R @ complement
     restricted /= np.linalg.norm(restricted, axis=1, keepdims=True)
@@ -212,11 +217,22 @@ def _cut(points: np.ndarray, R: np.ndarray, a: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
         reach = np.abs(on_plane @ R.T) / np.abs(R @ a)
     step = np.minimum(reach.min(axis=1), 2.0)[:, None] / 2 * a
-    cut = _keys(np.packbits(on_plane @ R.T > 0, axis=1))
-    old = _keys(np.packbits(points @ R.T > 0, axis=1))
-    kept = points[~np.isin(old, cut)]
-    new = np.concatenate([kept, on_plane + step, on_plane - step])
-    return new / np.linalg.norm(new, axis=1, keepdims=True)
+    below = _masks(on_plane @ R.T > 0, 8 * masks.shape[1])
+    left = ~np.isin(_keys(masks), _keys(below))
+    kept = masks[left]
+    byte, bit = divmod(len(R), 8)
+    above, bit = below.copy(), np.uint8(1 << (7 - bit))
+    above[:, byte] |= bit
+    kept[:, byte] |= bit * (points[left] @ a > 0)
+    new = np.concatenate([points[left], on_plane + step, on_plane - step])
+    new /= np.linalg.norm(new, axis=1, keepdims=True)
+    return new, np.concatenate([kept, above, below])
+
+
+def _masks(positive: np.ndarray, n_bits: int) -> np.ndarray:
+    """Booleans (P, j) as the first of so many bits."""
+    bits = np.packbits(positive, axis=1)
+    return np.pad(bits, ((0, 0), (0, (n_bits + 7) // 8 - bits.shape[1])))
 
 
 def _distinct(bits: np.ndarray) -> np.ndarray:
