@@ -220,8 +220,8 @@ def _cut(
     below = _masks(on_plane @ R.T > 0, 8 * masks.shape[1])
     left = ~np.isin(_keys(masks), _keys(below))
     kept = masks[left]
-    byte, bit = divmod(len(R), 8)
-    above, bit = below.copy(), np.uint8(1 << (7 - bit))
+    byte, place = divmod(len(R), 8)
+    above, bit = below.copy(), np.uint8(1 << (7 - place))
     above[:, byte] |= bit
     kept[:, byte] |= bit * (points[left] @ a > 0)
     new = np.concatenate([points[left], on_plane + step, on_plane - step])
