@@ -184,11 +184,10 @@ def many_rows():
 
 @tabulated
 def noisy_rows():
-    names = {"n": "n", "seconds": "seconds", "neurons": "neurons"}
     return [
-        renamed(row, names)
-        | {"beta": ("auto", "2 auto")[row["beta / auto"] - 1], "gap": f"{row['gap']:.4f}"}
-        | {"R2": f"{row['R2']:.3f}"}
+        {"n": row["n"], "beta": ("auto", "2 auto")[row["beta / auto"] - 1]}
+        | renamed(row, {"seconds": "seconds", "neurons": "neurons"})
+        | {"gap": f"{row['gap']:.4f}", "R2": f"{row['R2']:.3f}"}
         | {"MLP": f"{row['MLP R2']:.3f}, {seconds(row['MLP seconds'])}"}
         for row in results("noisy_rows")
     ]
