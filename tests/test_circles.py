@@ -178,6 +178,19 @@ def test_narrow_maxima_of_two_features_refute_no_gap(estimator, make, swept, sol
     assert gap <= (1 + slack) * model.tol * problem.zero_loss
 
 
+def test_an_interrupted_sweep_proves_nothing(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skconvexbn.oracle.search.circle_maxima", interrupted)
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 2)), rng.standard_normal(60)
+    with pytest.warns(ConvergenceWarning, match="Interrupted: the"):
+        model = ConvexBNRegressor(beta=3.0, tol=0.3, random_state=0).fit(X, y)
+    assert model.certificate_ == "search"
+    assert not model.converged_
+
+
 @pytest.mark.parametrize("seed", [9, 22, 23])
 def test_narrow_maxima_of_five_features_refute_no_gap(seed, solved):
     """Heavy tails and uneven weights: random circles refuted it by a third of tol and more."""

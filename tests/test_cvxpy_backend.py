@@ -13,6 +13,7 @@ from skconvexbn.arrangements import enumerate_all, sample
 from skconvexbn.losses import MultinomialLogLoss, SquaredError
 from skconvexbn.problem import Options, Problem
 from skconvexbn.solvers import cvxpy as backend
+from skconvexbn.solvers.pricing import Pricing
 from skconvexbn.whitening import Whitening
 
 
@@ -238,6 +239,31 @@ def test_past_max_time_a_round_ends_with_the_cuts_that_it_takes(monkeypatch):
     assert model.dual_objective_ == pytest.approx(0, abs=1e-12)  # no bound but that of any loss
     assert model.score(X, y) > 0.5
     assert not model.converged_
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_searches_that_are_cut_short_keep_the_bound_of_those_before(n_outputs, monkeypatch):
+    """Whichever is the first of them: a later one is never to the bound's disadvantage."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20, 2))
+    Y = np.sin(X @ rng.standard_normal((2, n_outputs))) + 0.1 * rng.standard_normal((20, n_outputs))
+    model = ConvexBNRegressor(beta=0.1, arrangements="exact", backend="cvxpy", tol=1e-3)
+    full, search = model.fit(X, Y).dual_objective_, Pricing._search
+    bounds = []
+    for first in range(1, 5):
+        calls = []
+
+        def late(pricing, V, seed=0, first=first, calls=calls):
+            calls.append(1)
+            monkeypatch.setattr(Pricing, "_late", lambda *_: len(calls) > first)
+            return search(pricing, V, seed)
+
+        monkeypatch.setattr(Pricing, "_search", late)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            bounds.append(model.fit(X, Y).dual_objective_)
+    assert np.all(np.diff(bounds) >= 0)
+    assert full * (1 - 1e-3) <= bounds[-1] <= full * (1 + 1e-3)
 
 
 def test_max_time_ends_with_the_round_under_way():

@@ -560,7 +560,7 @@ def test_a_process_forked_while_limits_are_held_sets_its_own(two_threads):
     assert set(results.get()) == {1}
 
 
-@pytest.mark.parametrize("precision", ["medium", "highest"])
+@pytest.mark.parametrize("precision", ["medium", "high"])
 def test_products_of_float32_are_not_rounded_to_less(precision):
     products = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
     before = torch.get_float32_matmul_precision()

@@ -95,6 +95,16 @@ def test_a_path_begins_at_beta_max_beside_a_far_row_of_next_to_no_weight(far):
     assert model.fit(X, y, sample_weight=w).n_neurons_ == 0
 
 
+def test_paths_of_two_features_without_signal():
+    """No row pulls where the dual point is zero: there are no circles to sweep."""
+    X = np.random.default_rng(0).standard_normal((100, 2))
+    assert convex_bn_path(X, np.zeros(100), betas=[0.1], random_state=0).n_neurons[0] == 0
+    X, y = np.repeat(X, 2, axis=0), np.arange(200) % 2
+    for loss in ("squared_error", "log_loss"):
+        path = convex_bn_path(X, y, betas=3, loss=loss, random_state=0)
+        assert not path.n_neurons.any()
+
+
 @pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
 def test_a_gated_path_begins_without_neurons(loss):
     """The maximum over gates is larger than over neurons, which lie in cones."""

@@ -47,6 +47,8 @@ def circle_maxima(Q: np.ndarray, V: np.ndarray, pulls: np.ndarray) -> np.ndarray
         return np.zeros((q, 0))
     rows = np.argsort(-pulls, kind="stable")[: max(1, AT_MOST // V.size)]
     rows = rows[pulls[rows] > 0]
+    if not len(rows):
+        return np.zeros((q, 0))
     on = largest_on_kinks(Q, V, rows[:, None])
     if not complete(Q, V.shape[1]):
         return on

@@ -123,22 +123,24 @@ def in_arrangements(
     seed : int
         Of the random h, the same in all cones.
     enough : callable
-        Whether so many maxima will do, and the other cones are left: `dual_norm` is then infinite.
+        Whether so many maxima above limit will do, and the other cones are left: `dual_norm` is
+        then infinite.
     """
     random = np.random.default_rng(seed).standard_normal((N_RANDOM, Q.shape[1]))
     found: list[tuple[float, int, np.ndarray, np.ndarray]] = []
-    passed_over = 0.0
+    passed_over, n_above = 0.0, 0
     for part, masks in arrangements.blocks():
         M, bounds = _without_cones(Q, V, masks)
         passed_over = max(passed_over, bounds[bounds <= limit].max(initial=0.0))
         passed_over = max(passed_over, ZERO * np.linalg.norm(M, axis=(1, 2)).max(initial=0.0))
         for i in np.flatnonzero(bounds > limit):
-            if enough(len(found)):
+            if enough(n_above):
                 passed_over = np.inf
                 break
             A = np.where(masks[i], 1.0, -1.0)[:, None] * Q
             maxima = _maxima(A, M[i], limit, random)
             found += [(value, part.start + i, h, g) for value, h, g in maxima]
+            n_above += sum(value > limit for value, _, _ in maxima)
     values = np.array([f[0] for f in found])
     return Cuts(
         values=values,

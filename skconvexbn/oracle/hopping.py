@@ -147,7 +147,7 @@ class BasinHopping:
         """
         search, n = self._search, len(chains)
         H, G = chains.H.cpu().numpy(), chains.G.cpu().numpy().copy()
-        n_kinks = MAX_KINKS if self.width == 1 else max(1, min(MORE_KINKS, len(H) - 1))
+        n_kinks = max(1, min(MAX_KINKS if self.width == 1 else MORE_KINKS, len(H) - 1))
         noise = search.log_uniform(NOISE[0] * self.width, NOISE[1], n)
         more = search.turns(n_kinks, n)
         rows = [np.where(more >= k, search.draw(self._likely, n), -1) for k in range(n_kinks)]

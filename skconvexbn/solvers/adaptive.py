@@ -294,9 +294,9 @@ class _Run:
         late = FINAL_MU if self.options.tol <= FINE else FINAL_MU[-1:]
         V = self.model.tensor(best.V)
         if complete(self.problem.Q, self.problem.n_outputs):
-            best.certificate = "exact"
             found = self.search.on_circles(V)
             self._take(V, self.search.distinct(found, NEAR * self.problem.beta, MAX_POOL))
+            best.certificate = "exact"
             return self._finish(x, early + late) if best.closed else x
         around = join_pairs(self._best_neurons(), self.cuts)
         polishing = (POLISH_ALL / max(POLISH_ALL, self.options.tol)) ** 0.5

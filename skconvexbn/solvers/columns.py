@@ -36,9 +36,8 @@ def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterat
     pricing = Pricing(arrangements, best, SLACK, MAX_ADDED)
     while True:
         cuts = pricing.violated(problem.dual_point(model.output(x).cpu().numpy()))
-        best.finished = not len(cuts)
         yield f"violated {len(cuts)}"
-        if best.finished:
+        if not len(cuts):
             return
         some = x.with_columns(Pairs(t(cuts.H), t(cuts.G)))
         x = best_masses(model, some, MASS_TOL, curvature=curvature)[0].active()

@@ -42,28 +42,29 @@ class Pricing:
     def violated(self, V: np.ndarray) -> Cuts:
         """The worst cuts at V, which is offered to the incumbent with its bound."""
         best = self._best
-        cuts = self._search(V)
-        if best.problem.n_outputs == 1:
-            best.offer_dual(V, cuts.dual_norm)
-            return self._worst(cuts)
-        known = self._known_at(V)
+        cuts, known = self._search(V), self._known_at(V)
         best.offer_dual(V, max(cuts.dual_norm, known.dual_norm))
         worst = self._worst(cuts)
         if not len(worst):  # earlier ones are much like those of now, if there are any
             worst = self._worst(known)
-        self._known = self._known.join(worst)
-        best.raise_dual_norm(self._known_at(best.V).dual_norm)
-        if best.closed:
-            again = self._search(best.V, seed=best.n_iter + 1)
-            best.raise_dual_norm(again.dual_norm)
-            worst = self._worst(worst.join(again))
+        if best.problem.n_outputs > 1:
+            self._known = self._known.join(worst)
+            best.raise_dual_norm(self._known_at(best.V).dual_norm)
+            if best.closed:
+                again = self._search(best.V, seed=best.n_iter + 1)
+                best.raise_dual_norm(again.values.max(initial=0.0))
+                more = self._worst(again)
+                self._known = self._known.join(more)
+                worst, cuts = self._worst(worst.join(more)), cuts.join(again)
+        # With one output a bound is exact, whatever later searches were.
+        late = not np.isfinite(cuts.dual_norm)
+        best.cut_short = late and not (best.problem.n_outputs == 1 and best.closed)
+        best.finished = not (len(worst) or late)
         return worst
 
     def _search(self, V: np.ndarray, seed: int = 0) -> Cuts:
         problem = self._best.problem
-        cuts = in_arrangements(problem.Q, V, self._arrangements, problem.beta, seed, self._late)
-        self._best.cut_short = not np.isfinite(cuts.dual_norm)
-        return cuts
+        return in_arrangements(problem.Q, V, self._arrangements, problem.beta, seed, self._late)
 
     def _late(self, n_found: int) -> bool:
         """Whether max_time is long over, with more cuts than a round takes."""
