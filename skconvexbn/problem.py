@@ -77,12 +77,6 @@ class Problem:
         blocks = (self.Q[i : i + size] for i in range(0, len(self.Q), size))
         return np.concatenate([_features(Q, H, gates) @ G for Q in blocks]) + b
 
-    def constraint(self, V: np.ndarray, H: np.ndarray) -> np.ndarray:
-        """V^T relu(Q H), shape (C, m), whose columns have norms up to beta at a dual point."""
-        size = max(1, BLOCK_ENTRIES // len(self.Q))
-        parts = (H[:, i : i + size] for i in range(0, H.shape[1], size))
-        return np.hstack([np.zeros((V.shape[1], 0)), *(V.T @ self.features(h) for h in parts)])
-
     def loss_value(self, F: np.ndarray) -> float:
         """Loss of the outputs F."""
         return self.loss.value(F, self.Y, self.w) + self.constant

@@ -14,6 +14,8 @@ from itertools import product
 import numpy as np
 from sklearn.utils import gen_batches
 
+from .cones import constraint
+
 # With so many columns there is one circle; with more than these those of kinks are too many.
 ONE_CIRCLE, MAX_COLUMNS = 2, 3
 # Entries (rows, circles, outputs) at once: arrays of them fit the cache of a CPU.
@@ -57,10 +59,7 @@ def circle_maxima(Q: np.ndarray, V: np.ndarray, pulls: np.ndarray) -> np.ndarray
 
 def _values(Q: np.ndarray, V: np.ndarray, H: np.ndarray) -> np.ndarray:
     """||V^T relu(Q h)|| of the columns of H (q, N)."""
-    size = max(1, BLOCK // len(Q))
-    parts = (H[:, start : start + size] for start in range(0, H.shape[1], size))
-    T = [V.T @ np.maximum(Q @ h, 0.0) for h in parts]
-    return np.linalg.norm(np.hstack([np.zeros((V.shape[1], 0)), *T]), axis=0)
+    return np.linalg.norm(constraint(Q, V, H), axis=0)
 
 
 def _inside(Q: np.ndarray, V: np.ndarray, rows: np.ndarray, limit: float) -> np.ndarray:

@@ -30,6 +30,8 @@ SAME = 1 - 1e-6
 ROUNDING = 1e-9
 # Norms in float32 are at least this.
 TINY = 1e-30
+# Entries of a block of activations (rows, directions): it fits the cache of a CPU.
+BLOCK_ENTRIES = 1 << 17
 # Random h, projected onto the cone, to start from there beside singular vectors.
 N_RANDOM = 12
 
@@ -149,6 +151,14 @@ def in_arrangements(
         G=np.array([f[3] for f in found]).reshape(-1, V.shape[1]),
         dual_norm=float(max(passed_over, values.max(initial=0.0))),
     )
+
+
+def constraint(Q: np.ndarray, V: np.ndarray, H: np.ndarray) -> np.ndarray:
+    """V^T relu(Q H), shape (C, N), for directions H (q, N)."""
+    size = max(1, BLOCK_ENTRIES // len(Q))
+    parts = (H[:, start : start + size] for start in range(0, H.shape[1], size))
+    T = [V.T @ np.maximum(Q @ h, 0.0) for h in parts]
+    return np.hstack([np.zeros((V.shape[1], 0)), *T])
 
 
 def gated_dual_norm(Q: np.ndarray, V: np.ndarray, arrangements: Arrangements) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrangements import Arrangements
-from ..oracle.cones import Cuts, in_arrangements
+from ..oracle.cones import Cuts, constraint, in_arrangements
 from .incumbent import Incumbent
 
 # Seconds after max_time in which a search may end.
@@ -73,7 +73,7 @@ class Pricing:
 
     def _known_at(self, V: np.ndarray) -> Cuts:
         """Earlier cuts with their values, and g, at V."""
-        T = self._best.problem.constraint(V, self._known.H)
+        T = constraint(self._best.problem.Q, V, self._known.H)
         values = np.linalg.norm(T, axis=0)
         G = (T / np.maximum(values, 1e-300)).T
         return Cuts(values, self._known.index, self._known.H, G, values.max(initial=0.0))
