@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.datasets import make_blobs
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import train_test_split
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.whitening import Whitening
@@ -356,6 +358,18 @@ def test_a_column_that_varies_only_in_a_row_of_next_to_no_weight(weight):
     dual = model.fit(X, y, sample_weight=w).dual_objective_
     w[0] = 0
     assert dual <= model.set_params(tol=1e-4).fit(X, y, sample_weight=w).objective_
+
+
+def test_uneven_weights_close_the_gap():
+    # Steps of the masses that gain next to nothing decide whether V is feasible.
+    X, y = make_blobs(100, centers=2, random_state=0, cluster_std=20)
+    X, _, y, _ = train_test_split(X, y, test_size=0.5, random_state=0)
+    weight = np.where(y == 0, 1e3, 1e-4)
+    model = ConvexBNRegressor(arrangements="adaptive", max_iter=40, random_state=0)
+    model.fit(X, 2.0 * y - 1, weight)
+    exact = ConvexBNRegressor(arrangements="exact", beta=model.beta_).fit(X, 2.0 * y - 1, weight)
+    assert model.converged_
+    assert model.dual_objective_ <= exact.objective_ * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -80,6 +80,8 @@ MASS_TOL, LOOSE_TOL = 1e-8, 1e-3
 # Their Newton's method ends when a step gains less than this fraction of the gap allowed: after a
 # descent, and before.
 MASS_PACE, LOOSE_PACE = 1e-3, 1e-2
+# With certificates, what the constraints that V then violates may cost the bound, in the same unit.
+SCALING = 0.1
 # With many rows, a fit to this many comes first, as far as these options say, and not for more than
 # this share of max_time.
 START_ROWS, START_SHARE = 4_096, 0.3
@@ -192,8 +194,10 @@ class _Run:
 
     def _weigh(self, x: Measure) -> tuple[Measure, torch.Tensor]:
         """Offer these neurons with their best masses: those with mass, and their output."""
-        tol = MASS_TOL if self.options.certify else LOOSE_TOL
-        x, F = best_masses(self.model, x, tol, MASS_PACE * self.best.limit, self.curvature)
+        tol, scaling, limit = LOOSE_TOL, np.inf, self.best.limit
+        if self.options.certify:
+            tol, scaling = MASS_TOL, SCALING * limit
+        x, F = best_masses(self.model, x, tol, MASS_PACE * limit, self.curvature, scaling)
         x = x.active()
         self.best.offer(*x.network)
         return x, F

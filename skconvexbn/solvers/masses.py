@@ -103,24 +103,28 @@ def best_masses(
     tol: float,
     enough: float = 0.0,
     curvature: Curvature | None = None,
+    scaling: float = np.inf,
 ) -> tuple[Measure, Tensor]:
     """Optimal masses and intercept of given pairs (h_j, g_j), and the output F (n, C).
 
     Newton's method on the loss, every step an exact program over c >= 0 of the pairs that have mass
     or violate the dual constraint: most of the others never need to enter. V = -gradient at F then
     satisfies the constraint at every pair, as closely as the steps converged: until one gains no
-    more than enough. Second derivatives of earlier calls may do, or of earlier steps, as long as
-    they tell what a step gains. Where rows are saturated the quadratic model holds only nearby, and
-    steps that come out short are damped from then on.
+    more than enough, and scaling V into the constraint would lower the dual value by no more than
+    ``scaling`` (of uneven weights steps that gain next to nothing change V by much). Second
+    derivatives of earlier calls may do, or of earlier steps, as long as they tell what a step
+    gains. Where rows are saturated the quadratic model holds only nearby, and steps that come out
+    short are damped from then on.
     """
     curvature = curvature or Curvature(model)
     A = Activations(model, x.H)
-    F, exact, rho = model.output(x, A), False, 0.0
+    F, exact, settled, rho = model.output(x, A), False, False, 0.0
     value, beta = model.objective(F, x), model.problem.beta
     for _ in range(MAX_NEWTON):
         gains, gains_b = _gains(model, x, A, F)
         violated = (x.c == 0) & (gains > tol * beta)
-        if exact and not bool(violated.any()):
+        feasible = settled and float(gains.max() * x.c.sum()) <= scaling
+        if feasible or (exact and not bool(violated.any())):
             break
         index = torch.nonzero(violated | (x.c > 0))[:, 0]
         part, A_part = x[index], A.of(index)
@@ -143,7 +147,8 @@ def best_masses(
             F, value = trial_F, trial_value
             exact = model.problem.loss.quadratic and length == 1
         left = (min(error, expected) / expected) ** 2 * decrease  # what the next step may gain
-        if not (again or short or decrease > little or left > LEFT * little):
+        settled = not (again or short or decrease > little or left > LEFT * little)
+        if settled and (scaling == np.inf or decrease <= RESOLUTION * abs(value)):
             break
     return x, F
 
