@@ -8,8 +8,8 @@ from math import comb
 
 import numpy as np
 
-# Angle below which two hyperplanes count as one.
-SAME_ANGLE = 1e-8
+# Angle below which two hyperplanes count as one, and below which they are one but for rounding.
+SAME_ANGLE, ROUNDING = 1e-8, 1e-13
 # Exact enumeration is refused above this many arrangements, and entries of their masks.
 MAX_ENUMERATED, MAX_ENTRIES = 200_000, 500_000_000
 # Masks are expanded from bits to booleans this many at a time (entries).
@@ -26,7 +26,10 @@ class Arrangements:
     n : int
         Rows of Q.
     complete : bool
-        Whether these are all arrangements with an open cone.
+        Whether these are all arrangements with an open cone, but for the slack.
+    slack : ndarray of shape (n,) or None
+        Of complete ones: what |Q_i h| is at most, for a unit h, where hyperplanes count as one and
+        h is between them.
     directions : ndarray of shape (q, P) or None
         An h of each, where they were sampled.
     """
@@ -35,15 +38,18 @@ class Arrangements:
     n: int
     complete: bool = False
     directions: np.ndarray | None = None
+    slack: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.bits)
 
     @classmethod
-    def from_masks(cls, masks: np.ndarray, *, complete: bool = False) -> Arrangements:
+    def from_masks(
+        cls, masks: np.ndarray, *, complete: bool = False, slack: np.ndarray | None = None
+    ) -> Arrangements:
         """Pack masks (P, n) and drop duplicates; the first of equal masks keeps its place."""
         bits = np.packbits(masks, axis=1)
-        return cls(bits[_distinct(bits)], masks.shape[1], complete)
+        return cls(bits[_distinct(bits)], masks.shape[1], complete, slack=slack)
 
     def union(self, other: Arrangements) -> Arrangements:
         """Both sets, duplicates dropped."""
@@ -113,7 +119,7 @@ def enumerate_all(Q: np.ndarray) -> Arrangements:
     >>> len(enumerate_all(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])))
     6
     """
-    R, group, orientation = _hyperplanes(Q)
+    R, group, orientation, slack = _hyperplanes(Q)
     count = count_arrangements(*R.shape)
     max_count = min(MAX_ENUMERATED, MAX_ENTRIES // max(len(Q), 1))
     if count > max_count:
@@ -126,28 +132,31 @@ def enumerate_all(Q: np.ndarray) -> Arrangements:
     masks = np.ones((len(positive), len(Q)), dtype=bool)  # zero rows: 1[0 >= 0]
     rows = group >= 0
     masks[:, rows] = positive[:, group[rows]] == (orientation[rows] > 0)
-    return Arrangements.from_masks(masks, complete=True)
+    return Arrangements.from_masks(masks, complete=True, slack=slack)
 
 
-def _hyperplanes(Q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _hyperplanes(Q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Distinct hyperplanes of the rows of Q, in the row space of Q.
 
     Columns are scaled first, which changes no arrangement: with a large bias scale all rows of Q
     would be nearly parallel. Returns unit normals R (N, rank), and for each row of Q the index of
-    its hyperplane (-1 for a zero row) and its side of it (+1 or -1).
+    its hyperplane (-1 for a zero row), its side of it (+1 or -1), and its slack.
     """
-    Q = Q / np.maximum(np.linalg.norm(Q, axis=0), 1e-300)
+    scale = np.linalg.norm(Q, axis=0)
+    Q = Q / np.maximum(scale, 1e-300)
     norms = np.linalg.norm(Q, axis=1)
-    rows = np.flatnonzero(norms > 1e-12 * norms.max(initial=0.0))
+    rows = np.flatnonzero(norms)  # with uneven weights the least is far below the largest
     A = Q[rows] / norms[rows, None]
     first, index, side = _group_parallel(A)
     group = np.full(len(Q), -1)
-    orientation = np.zeros(len(Q))
+    orientation, slack = np.zeros((2, len(Q)))
     group[rows], orientation[rows] = index, side
     R = A[first]
+    apart = np.linalg.norm(A - side[:, None] * R[index], axis=1)
+    slack[rows] = np.where(apart > ROUNDING, apart, 0.0) * norms[rows] * scale.max(initial=0.0)
     _, s, Vt = np.linalg.svd(R, full_matrices=False)
     rank = int(np.sum(s > 1e-10 * s.max(initial=0.0)))
-    return R @ Vt[:rank].T, group, orientation
+    return R @ Vt[:rank].T, group, orientation, slack
 
 
 def _group_parallel(A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

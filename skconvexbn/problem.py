@@ -100,6 +100,10 @@ class Problem:
         b = np.zeros(self.n_outputs)
         if not self.fit_intercept:
             return b
+        if self.loss.quadratic:
+            for _ in range(2):  # again for what rounding left
+                b = b + self.w @ (self.Y - F - b) / self.w.sum()
+            return b
         b, slope = self._newton_intercept(F, b)
         if slope > CENTRED * self.w.sum() and 1 < np.abs(F).max() < 1e100:
             near, lower = self._newton_intercept(F, 2 * self.best_intercept(F / 2))
@@ -122,8 +126,7 @@ class Problem:
             descent = -float(gradient @ newton)
             if descent <= 0:
                 break
-            # Steps of 20 logits; those of squared error, slope / total, are exact.
-            step = min(1.0, float((20 + slope / total) / np.abs(newton).max()))
+            step = min(1.0, float(20 / np.abs(newton).max()))  # of 20 logits
             shortest = 1e-6 * step
             while step > shortest:
                 there = b + step * newton

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, local
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
@@ -30,6 +30,7 @@ class _Limits:
     holder: Thread
     left: Event
     torch: int
+    here = local()  # whether this thread has the limit of torch already
 
     @classmethod
     def hold(cls, entered: Event, left: Event) -> None:
@@ -48,6 +49,7 @@ class _Limits:
         finally:
             for product, precision in zip(products, before, strict=True):
                 product.fp32_precision = precision
+            torch.set_num_threads(cls.torch)  # for new threads, as before: this one ends
             entered.set()
 
 
@@ -96,18 +98,26 @@ def one_thread() -> Iterator[None]:
     """Limit BLAS to one thread until the last job that runs in this process leaves, and torch here.
 
     Torch keeps a number for each thread that has used it, and the last one set for new threads:
-    every job gives its thread its own number back, the last also the first's, to new threads.
+    every job gives its thread its own number back. One that is new while other jobs have set 1 gets
+    the number of new threads from before.
     """
     import torch
 
     with one_blas_thread():
+        if getattr(_Limits.here, "limited", False):
+            yield
+            return
         with _Limits.lock:
             own = torch.get_num_threads()
+            if _Limits.torch_jobs and own == 1:
+                own = _Limits.torch
             _Limits.torch_jobs += 1
             torch.set_num_threads(1)
+        _Limits.here.limited = True
         try:
             yield
         finally:
+            _Limits.here.limited = False
             with _Limits.lock:
                 _Limits.torch_jobs -= 1
-                torch.set_num_threads(own if _Limits.torch_jobs else _Limits.torch)
+                torch.set_num_threads(own)

@@ -294,6 +294,19 @@ def test_copositive_bound_beyond_enumeration():
     assert np.linalg.norm(p @ U, axis=1).max() <= value <= np.linalg.norm(U, 2) * (1 + 1e-12)
 
 
+def test_a_bound_that_is_not_tight_ends_the_rounds():
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(20), np.append(30, 1 + rng.integers(0, 3, 19)))
+    X = rng.standard_normal((len(y), len(y) + 20))
+    model = ConvexBNClassifier(random_state=0)
+    task = model._task(model._training(*model._validate(X, y, None)), 0)
+    beta = task.units.beta * task.beta_max(200, 60, 0.01) / 2
+    model.set_params(beta=beta).fit(X, y)
+    assert model.backend_ == "closed_form"
+    assert model.n_iter_ < 5
+    assert 1e-6 * model.zero_loss_ < model.dual_gap_ <= model.tol * model.zero_loss_
+
+
 def test_stopping_early_keeps_the_gap_honest():
     w = np.array([200.0, 1.0, 1.0, 30.0])
     X, y = RNG.standard_normal((4, 10)), np.arange(4)

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -327,3 +328,19 @@ def test_warm_start_is_never_worse():
     assert cold.fit(X, y).objective_ == pytest.approx(first)
     model.fit(X[:, :2], y)  # other features: nothing to carry over
     assert model.n_features_in_ == 2
+
+
+def test_threads_leave_the_filters_of_warnings_alone():
+    before = list(warnings.filters)
+    X, y, _ = tiny(3, "squared_error")
+
+    def fits(seed):
+        for _ in range(8):
+            ConvexBNRegressor(backend="cvxpy", beta=0.5, tol=1e-6, random_state=seed).fit(X, y)
+
+    threads = [Thread(target=fits, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert warnings.filters == before

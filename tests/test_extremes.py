@@ -1,8 +1,11 @@
 """Shapes and values at the edge: a right answer or a clear refusal."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.datasets import make_blobs
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import train_test_split
 
@@ -358,6 +361,31 @@ def test_a_column_that_varies_only_in_a_row_of_next_to_no_weight(weight):
     dual = model.fit(X, y, sample_weight=w).dual_objective_
     w[0] = 0
     assert dual <= model.set_params(tol=1e-4).fit(X, y, sample_weight=w).objective_
+
+
+@pytest.mark.parametrize("backend", ["cvxpy", "torch"])
+@pytest.mark.parametrize("weight", [1e-25, 1e-29])
+def test_a_row_of_next_to_no_weight_is_on_either_side(backend, weight):
+    x = np.arange(8.0)[:, None]
+    y = np.maximum(3 - x[:, 0], 0.0)
+    model = ConvexBNRegressor(beta=0.1, fit_intercept=False, tol=1e-5, random_state=0)
+    without = model.fit(x[:7], y[:7]).objective_
+    model.set_params(backend=backend, arrangements="exact" if backend == "cvxpy" else "auto")
+    model.fit(x, y, np.append(np.ones(7), weight))
+    assert model.certificate_ == "exact"
+    assert model.objective_ == pytest.approx(without, rel=1e-5)
+
+
+@pytest.mark.parametrize(("far", "certificate"), [(1e6, "exact"), (1e12, "search")])
+def test_cones_too_narrow_to_enumerate_are_not_proved(far, certificate):
+    # The other rows are so near each other that they count as one, and beta is so small that the
+    # cones between them matter.
+    x = np.append(np.arange(12.0), far)[:, None]
+    y = np.random.default_rng(0).standard_normal(13)
+    model = ConvexBNRegressor(arrangements="exact", beta=1e-8, tol=1e-2, max_iter=8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        assert model.fit(x, y).certificate_ == certificate
 
 
 def test_uneven_weights_close_the_gap():

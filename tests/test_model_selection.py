@@ -541,6 +541,36 @@ def test_limits_last_until_the_last_job_leaves(two_threads):
     assert settings[-1] == before
 
 
+def test_a_thread_that_is_new_while_others_are_limited_gets_its_number_back(two_threads):
+    inside, leave, settings = threading.Event(), threading.Event(), []
+
+    def job():
+        with one_thread():
+            with one_thread():
+                pass
+            settings.append(torch.get_num_threads())
+        inside.set()
+        leave.wait()
+        settings.append(torch.get_num_threads())
+
+    other = threading.Thread(target=job)
+    with one_thread():
+        other.start()
+        inside.wait()
+    leave.set()
+    other.join()
+    assert settings == [1, 2]
+
+
+def test_what_other_threads_set_is_not_made_ones_own(two_threads):
+    other = threading.Thread(target=torch.set_num_threads, args=(1,))  # for new threads too
+    other.start()
+    other.join()
+    with one_thread():
+        pass
+    assert torch.get_num_threads() == 2
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
 def test_a_process_forked_while_limits_are_held_sets_its_own(two_threads):
     """The thread that holds those of its parent is not there: nor must the lock be taken there."""

@@ -132,6 +132,8 @@ def in_arrangements(
     found: list[tuple[float, int, np.ndarray, np.ndarray]] = []
     passed_over, n_above = 0.0, 0
     for part, masks in arrangements.blocks():
+        if passed_over == np.inf:
+            break
         M, bounds = _without_cones(Q, V, masks)
         passed_over = max(passed_over, bounds[bounds <= limit].max(initial=0.0))
         passed_over = max(passed_over, ZERO * np.linalg.norm(M, axis=(1, 2)).max(initial=0.0))

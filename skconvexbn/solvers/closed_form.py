@@ -132,7 +132,8 @@ def _rounds(problem: Problem, best: Incumbent) -> Iterator[str]:
         U = problem.Q @ V
         joined, dual_norm = _copositive_maximum(U, P, None if best.last_round else limit)
         best.offer_dual(V, dual_norm)
-        if dual_norm <= limit:
+        joined = joined[np.linalg.norm(joined @ U, axis=1) > limit]
+        if not len(joined):  # optimal, or the bound on the dual norm is not tight
             best.finished = True
             yield "violated 0"
             return

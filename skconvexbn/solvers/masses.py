@@ -32,7 +32,8 @@ class Curvature:
     They are products of features in the metric of the loss's Hessian at one output F. With many
     rows nothing takes longer; but that of squared error is the same everywhere, and others change
     little near the optimum. So only pairs that were not there the last time are multiplied, unless
-    most are new.
+    most are new. The Hessian of squared error, w_i I, leaves products of activations times those of
+    output weights: only the first are kept, whatever the number of outputs.
 
     Attributes
     ----------
@@ -55,46 +56,59 @@ class Curvature:
 
     def of(self, x: Measure, A: Activations, F: Tensor) -> np.ndarray:
         """Those of x, whose activations are A, at F or at an earlier output: (k + C, k + C)."""
-        k, C = len(x), len(x.b)
-        vectors = torch.cat([x.H.T, x.G], dim=1).cpu().numpy()
-        keys = [pair.tobytes() for pair in vectors]
-        at = np.array([self._known.get(key, -1) for key in keys] + [*range(-C, 0)], dtype=int)
+        k, n_last = len(x), 1 if self._constant else len(x.b)
+        vectors = (x.H.T if self._constant else torch.cat([x.H.T, x.G], dim=1)).cpu().numpy()
+        keys = [vector.tobytes() for vector in vectors]
+        at = np.array([self._known.get(key, -1) for key in keys] + [*range(-n_last, 0)], dtype=int)
         new = np.flatnonzero(at[:k] < 0)
         anew = self._F is None or len(new) > NEW * k
         self.fresh = anew or self._constant
         if anew:
             self._F = F
             blocks = (self._columns(x, A, rows).T for rows in self._model.blocks(k))
-            products = gram(blocks, k + C, self._model.Q).cpu().numpy()
+            products = gram(blocks, k + n_last, self._model.Q).cpu().numpy()
         else:
             products = self._products[np.ix_(at, at)]
             if len(new):
                 products[:, new] = self._across(x, A, new)
                 products[new] = products[:, new].T
         self._known, self._products = {key: j for j, key in enumerate(keys)}, products
-        return products
+        return _with_weights(products, x) if self._constant else products
 
     def _across(self, x: Measure, A: Activations, new: np.ndarray) -> np.ndarray:
-        """Products of all with the new ones, shape (k + C, len(new))."""
+        """Products of all with the new ones, shape (k + C, len(new)); of squared error k + 1."""
         index = torch.as_tensor(new, device=x.c.device)
-        total = x.c.new_zeros(len(x) + len(x.b), len(new))
+        total = x.c.new_zeros(len(x) + (1 if self._constant else len(x.b)), len(new))
         for rows in self._model.blocks(len(x)):
             X = self._columns(x, A, rows)
             total.addmm_(X, X[index].T)
         return total.cpu().numpy()
 
     def _columns(self, x: Measure, A: Activations, rows: slice) -> Tensor:
-        """Features and intercepts of some rows times S, the Hessian S S^T: (k + C, C rows)."""
+        """Features and intercepts of some rows times S, the Hessian S S^T: (k + C, C rows).
+
+        Of squared error activations and ones times sqrt(w), (k + 1, rows).
+        """
         assert self._F is not None
         p, k, C = self._model.problem, len(x), len(x.b)
-        activations, F = A[rows], self._F[rows].cpu().numpy()
-        S = self._model.tensor(p.loss.root(F, p.w[rows]))
+        activations = A[rows]
+        if self._constant:
+            ones = activations.new_ones(1, activations.shape[1])
+            return torch.cat([activations, ones]).mul_(self._model.tensor(p.w[rows]).sqrt())
+        S = self._model.tensor(p.loss.root(self._F[rows].cpu().numpy(), p.w[rows]))
         columns = S.new_empty(k + C, C, len(S))
         for s, part in zip(S.unbind(dim=2), columns.unbind(dim=1), strict=True):
             torch.mm(x.G, s.T, out=part[:k])
             part[:k] *= activations
             part[k:] = s.T
         return columns.flatten(1)
+
+
+def _with_weights(products: np.ndarray, x: Measure) -> np.ndarray:
+    """Products of activations and of 1 times those of the output weights, (k + C, k + C)."""
+    k, C = len(x), len(x.b)
+    G, at = np.concatenate([x.G.cpu().numpy(), np.eye(C)]), np.minimum(np.arange(k + C), k)
+    return products[np.ix_(at, at)] * (G @ G.T)
 
 
 def best_masses(
