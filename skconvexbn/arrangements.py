@@ -28,8 +28,8 @@ class Arrangements:
     complete : bool
         Whether these are all arrangements with an open cone, but for the slack.
     slack : ndarray of shape (n,) or None
-        Of complete ones: what |Q_i h| is at most, for a unit h, where hyperplanes count as one and
-        h is between them.
+        Of complete ones: what the absolute value of Q_i h is at most, for a unit h, where
+        hyperplanes count as one and h is between them.
     directions : ndarray of shape (q, P) or None
         An h of each, where they were sampled.
     """

@@ -192,13 +192,14 @@ def test_solver_failure_is_an_error_at_first_and_then_the_best_so_far(monkeypatc
 
 def test_status_without_a_solution_is_a_clear_error(monkeypatch):
     problem, arrangements = make_problem()
-    solve = backend.cp.Problem.solve
+    clarabel = backend._clarabel
 
-    def stop(program, **settings):
-        solve(program, **settings)
-        program._status = "user_limit_without_point"
+    def stop(program, settings):
+        solution = clarabel(program, settings)
+        solution.status = "user_limit_without_point"
+        return solution
 
-    monkeypatch.setattr(backend.cp.Problem, "solve", stop)
+    monkeypatch.setattr(backend, "_clarabel", stop)
     with pytest.raises(
         backend.cp.SolverError, match="status 'user_limit_without_point' instead of a solution"
     ):
@@ -207,15 +208,15 @@ def test_status_without_a_solution_is_a_clear_error(monkeypatch):
 
 @pytest.mark.parametrize("rounds", [0, 2])
 def test_interrupt_returns_the_best_so_far_with_a_warning(monkeypatch, rounds):
-    solve, calls = backend.cp.Problem.solve, []
+    clarabel, calls = backend._clarabel, []
 
-    def interrupted(*args, **settings):
+    def interrupted(*args):
         calls.append(args)
         if len(calls) > rounds:
             raise KeyboardInterrupt
-        return solve(*args, **settings)
+        return clarabel(*args)
 
-    monkeypatch.setattr(backend.cp.Problem, "solve", interrupted)
+    monkeypatch.setattr(backend, "_clarabel", interrupted)
     X = np.random.default_rng(0).standard_normal((40, 3))
     model = ConvexBNRegressor(beta=0.05, tol=1e-7, backend="cvxpy", random_state=0)
     with pytest.warns(ConvergenceWarning, match="Interrupted: the duality gap is"):

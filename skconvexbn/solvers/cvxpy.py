@@ -186,11 +186,8 @@ def _minimise(problem: Problem, F: Any, b: Any, penalty: Any, constraints: list[
         F = F + np.ones((len(problem.Y), 1)) @ b
     objective = problem.loss.as_cvxpy(F, problem.Y, problem.w) + problem.beta * penalty
     program = cp.Problem(cp.Minimize(objective), constraints)
-    # Not `program.solve`: it warns of inaccurate solutions, and filters of warnings belong to all
-    # threads.
     for settings in (SETTINGS, LOOSE_SETTINGS):
-        data, chain, inverse = program.get_problem_data(cp.CLARABEL, solver_opts=settings)
-        solution = chain.invert(chain.solve_via_data(program, data, solver_opts=settings), inverse)
+        solution = _clarabel(program, settings)
         if solution.status in cp.settings.SOLUTION_PRESENT:
             program.unpack(solution)
             return
@@ -198,3 +195,12 @@ def _minimise(problem: Problem, F: Any, b: Any, penalty: Any, constraints: list[
         f"Clarabel stopped with status '{solution.status}' instead of a solution; rescale the "
         "data, or use a larger beta or a smaller rank."
     )
+
+
+def _clarabel(program: Any, settings: dict[str, Any]) -> Any:
+    """Solution of a program, which `program.unpack` takes.
+
+    `program.solve` warns of inaccurate ones, and filters of warnings belong to all threads.
+    """
+    data, chain, inverse = program.get_problem_data(cp.CLARABEL, solver_opts=settings)
+    return chain.invert(chain.solve_via_data(program, data, solver_opts=settings), inverse)

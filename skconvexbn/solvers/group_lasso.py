@@ -16,6 +16,8 @@ from ..problem import Problem
 
 # Newton systems of up to this many unknowns take milliseconds.
 MAX_UNKNOWNS = 500
+# Share of a diagonal added to it where systems may be singular.
+RIDGE = 1e-12
 # Products of pairs of features are formed so many at a time.
 BLOCK_ENTRIES = 1 << 20
 
@@ -62,21 +64,50 @@ def _newton(
         unit = x[:m] / size[:, None]
         gradient = R.T @ loss.gradient(F, Y, w)
         gradient[:m] += beta * unit
-        hessian = _sandwich(R, loss.hessian(F, w))
         curvature = np.eye(Y.shape[1]) - unit[:, :, None] * unit[:, None, :]
-        j = np.arange(m)
-        hessian[j, :, j, :] += beta * curvature / size[:, None, None]
-        step = -_solve_positive(hessian.reshape(x.size, x.size), gradient.ravel())
-        decrement = -float(step @ gradient.ravel())
+        curvature *= beta / size[:, None, None]
+        step = -_newton_step(R, loss.hessian(F, w), curvature, gradient)
+        decrement = -float(step.ravel() @ gradient.ravel())
         if decrement <= max(1e-15 * abs(current), 1e-3 * beta * eps):
             break
-        moved = _backtrack(value, x, step.reshape(x.shape), current, decrement)
+        moved = _backtrack(value, x, step, current, decrement)
         if moved is None:  # at the resolution of float64
             break
         x, current, full = moved
         if full and not last and decrement <= beta * eps:
             break
     return x
+
+
+def _newton_step(
+    R: np.ndarray, D: np.ndarray, curvature: np.ndarray, gradient: np.ndarray
+) -> np.ndarray:
+    """Step for features R (n, M), second derivatives D (n, C, C), those of the penalty (m, C, C).
+
+    Of neurons with one active row, as those of one class (theory.md 5), none meets another there:
+    eliminated first, they leave a smaller D to the others.
+    """
+    m, C = curvature.shape[:2]
+    alone = np.flatnonzero(np.count_nonzero(R[:, :m], axis=0) == 1)
+    rows, first = np.unique((R[:, alone] != 0).argmax(axis=0), return_index=True)
+    alone = alone[first]
+    others = np.setdiff1d(np.arange(R.shape[1]), alone)
+    r = R[rows, alone][:, None, None]
+    A, E = r**2 * D[rows] + curvature[alone], r * D[rows]
+    A[:, np.arange(C), np.arange(C)] *= 1 + RIDGE
+    solved = np.linalg.solve(A, np.concatenate([E, gradient[alone, :, None]], axis=2))
+    X, x = solved[:, :, :C], solved[:, :, C]
+    D, across = D.copy(), R[rows][:, others]
+    D[rows] -= E @ X
+    step = np.empty_like(gradient)
+    if len(others):
+        system, j = _sandwich(R[:, others], D), np.flatnonzero(others < m)
+        system[j, :, j, :] += curvature[others[j]]
+        right = gradient[others] - across.T @ (E @ x[:, :, None])[:, :, 0]
+        solved = _solve_positive(system.reshape(right.size, right.size), right.ravel())
+        step[others] = solved.reshape(right.shape)
+    step[alone] = x - (X @ (across @ step[others])[:, :, None])[:, :, 0]
+    return step
 
 
 def _sandwich(R: np.ndarray, D: np.ndarray) -> np.ndarray:
@@ -115,7 +146,7 @@ def _solve_positive(A: np.ndarray, a: np.ndarray) -> np.ndarray:
     """A^{-1} a for a positive semidefinite A, scaled to a unit diagonal and barely regularised."""
     d = 1 / np.sqrt(np.maximum(A.diagonal(), 1e-300))
     scaled = A * d * d[:, None]
-    for ridge in (1e-12, 1e-10, 1e-8):
+    for ridge in (RIDGE, 1e-10, 1e-8):
         scaled[np.diag_indices(len(A))] = 1 + ridge
         try:
             return d * cho_solve(cho_factor(scaled, lower=True), d * a)
