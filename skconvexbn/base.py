@@ -146,6 +146,10 @@ class ConvexBNBase(BaseEstimator):
     ) -> tuple[DistinctRows, Loss]:
         """Rows with targets Y (n, C), and their loss, of validated data."""
 
+    def _weighted(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Weights (n,) in fits: those of samples, times those of classes if there are any."""
+        return weight
+
     def _training(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Training:
         """What every rank, shrinkage and beta share, of validated data."""
         rows, loss = self._encode(X, y, weight)

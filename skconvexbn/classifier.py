@@ -42,8 +42,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         "squared_error" is half the squared distance to -1 and 1 (two classes) or to one-hot
         vectors.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, which multiply sample_weight; "balanced" is
-        n_samples / (n_classes * count).
+        Weights of the classes, which multiply sample_weight; "balanced" is W / (n_classes * W_c),
+        with W the sum of the sample weights and W_c that of the class.
     beta : "auto" or float, default="auto"
         Weight of the penalty in the objective above, in [0, inf). "auto" takes
         0.16 nu^1.5 (rank + 1) n^-1/4 for log loss and 0.5 nu^1.5 (rank + 1) n^-1/4 times the
@@ -186,9 +186,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     sqrt((1 - a) ||z - mean z||^2 + a m ||w||^2), m being the mean squared singular value and w the
     weights of the columns as ``scale`` leaves them.
 
-    A sample of weight k counts as k equal samples (but once in the counts of
-    ``class_weight="balanced"``); weights that sum to 1 therefore stand for a single sample, which a
-    given beta outweighs sooner.
+    A sample of weight k counts as k equal samples; weights that sum to 1 therefore stand for a
+    single sample, which a given beta outweighs sooner.
 
     References
     ----------
@@ -295,11 +294,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         self, X: np.ndarray, y: np.ndarray, weight: np.ndarray
     ) -> tuple[DistinctRows, Loss]:
         check_classification_targets(y)
-        weight = weight * compute_sample_weight(self.class_weight, y)
-        if not np.all((weight >= 0) & (weight < np.inf)):
-            raise ValueError(
-                f"The weights in class_weight must be finite numbers >= 0, got {self.class_weight}."
-            )
+        weight = self._weighted(y, weight)
         self._log_loss = self.loss == "log_loss"
         self.classes_, codes = np.unique(y, return_inverse=True)
         kept = weight > NEGLIGIBLE * weight.max()
@@ -313,6 +308,21 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
             )
         Y, loss = self._targets(codes, len(self._present))
         return DistinctRows.of(X, Y, weight), loss
+
+    def _weighted(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        if self.class_weight == "balanced":
+            shares = weight / weight.max()
+            present = shares > NEGLIGIBLE
+            codes = np.unique(y[present], return_inverse=True)[1]
+            totals, factors = np.bincount(codes, shares[present]), np.zeros(len(y))
+            factors[present] = (totals.mean() / totals)[codes]
+        else:
+            factors = compute_sample_weight(self.class_weight, y)
+        if not np.all((factors >= 0) & (factors < np.inf)):
+            raise ValueError(
+                f"The weights in class_weight must be finite numbers >= 0, got {self.class_weight}."
+            )
+        return weight * factors
 
     def _targets(self, codes: np.ndarray, n_classes: int) -> tuple[np.ndarray, Loss]:
         """Targets (n, C) and loss of class codes (n,)."""

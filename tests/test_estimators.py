@@ -42,9 +42,15 @@ ESTIMATORS = [
     for estimator in (ConvexBNRegressorCV, ConvexBNClassifierCV)
     for shrinkages in ([0.0], [0.5])
 ]
+BALANCED = [
+    ConvexBNClassifier(class_weight="balanced"),
+    ConvexBNClassifierCV(
+        class_weight="balanced", betas=[2.0, 8.0], shrinkages=[0.0], cv=2, tol=1e-2
+    ),
+]
 
 
-@parametrize_with_checks(ESTIMATORS)
+@parametrize_with_checks(ESTIMATORS + BALANCED)
 def test_sklearn_checks(estimator, check):
     check(estimator)
 
@@ -264,6 +270,12 @@ def test_class_weight():
     np.testing.assert_allclose(balanced.predict_proba(X), by_hand.predict_proba(X), atol=1e-8)
     chosen = ConvexBNClassifier(class_weight={0: 5.0}, **params).fit(X, y)
     assert chosen.predict_proba(X)[:, 0].mean() > balanced.predict_proba(X)[:, 0].mean()
+    weight = 1.0 + np.arange(len(y)) % 3
+    weight[y == 2] = 0.0  # neither counted nor a class
+    balanced.fit(X, y, sample_weight=weight)
+    w = weight.sum() / (2 * np.bincount(y, weight)[np.minimum(y, 1)])
+    by_hand.fit(X, y, sample_weight=weight * w)
+    np.testing.assert_allclose(balanced.predict_proba(X), by_hand.predict_proba(X), atol=1e-8)
 
 
 @pytest.mark.parametrize("loss", ["log_loss", "squared_error"])

@@ -183,10 +183,7 @@ class CrossValidated(ConvexBNBase):
         test_weight = score_params.get("sample_weight")
         if test_weight is not None:
             test_weight = _check_sample_weight(test_weight, X)
-        fitted = weight
-        if is_classifier(self):
-            fitted = weight * compute_sample_weight(model.class_weight, y)
-        check_folds(y, fitted, folds, is_classifier(self), test_weight)
+        check_folds(y, self._weighted(y, weight), folds, is_classifier(self), test_weight)
         scorer = self._checked_scorer(weighted=test_weight is not None)
         # The scorer of a user gets data and models as fit of the plain estimator has them; others
         # do without checks and conversions of every test fold for every candidate.

@@ -154,7 +154,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
         Cross-entropy, or half the squared distance to encoded labels, see `ConvexBNClassifier`.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, which multiply sample_weight in fits but not in scores; "balanced"
-        is by the rows of the fold.
+        is by the weights of the fold's rows.
     betas : "auto" or array-like of shape (n_betas,), default="auto"
         Values of ``beta`` to try, >= 0, weights of the penalty in the objective of
         `ConvexBNClassifier`. "auto" is 3, 1, 0.3, 0.1, 0.03, 0.01 and
