@@ -322,7 +322,14 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
             raise ValueError(
                 f"The weights in class_weight must be finite numbers >= 0, got {self.class_weight}."
             )
-        return weight * factors
+        with np.errstate(over="ignore"):
+            product = weight * factors
+        if not np.all(np.isfinite(product)):
+            raise ValueError(
+                f"Sample weights up to {weight.max():.3g} times class weights up to "
+                f"{factors.max():.3g} are more than float64 holds; divide both by their largest."
+            )
+        return product
 
     def _targets(self, codes: np.ndarray, n_classes: int) -> tuple[np.ndarray, Loss]:
         """Targets (n, C) and loss of class codes (n,)."""

@@ -484,6 +484,13 @@ def test_bad_class_weights_are_refused(bad):
         ConvexBNClassifier(class_weight={1: bad}).fit(X, y)
 
 
+def test_weights_and_class_weights_whose_product_overflows_are_refused():
+    X, y = small("multiclass")
+    model = ConvexBNClassifier(class_weight={1: 1e200})
+    with pytest.raises(ValueError, match=r"up to 1e\+200 times class weights up to 1e\+200 are"):
+        model.fit(X, y, sample_weight=np.full(len(y), 1e200))
+
+
 @pytest.mark.parametrize(
     ("model", "bad"),
     [
