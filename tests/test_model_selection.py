@@ -744,6 +744,16 @@ def test_weights_of_a_class_that_a_fold_lacks():
         clone(search).set_params(class_weight={5: 1.0}).fit(X, y)
 
 
+def test_weights_of_classes_whose_labels_are_digits():
+    """Scikit-learn looks for the integers."""
+    X, y = load_iris(return_X_y=True)
+    search = ConvexBNClassifierCV(betas=[1.0], shrinkages=(0.0,), cv=3, random_state=0)
+    search.set_params(class_weight={0: 2.0, 2: 3.0})
+    digits, numbers = (clone(search).fit(X, labels) for labels in (y.astype(str), y))
+    np.testing.assert_array_equal(digits.predict_proba(X), numbers.predict_proba(X))
+    assert digits.best_score_ == numbers.best_score_
+
+
 def test_ranks_keep_their_types(data):
     search = ConvexBNRegressorCV(**{**SMALL, "ranks": (2, 0.5)}).fit(*data[:2])
     assert {type(rank) for rank in search.cv_results_["param_rank"]} == {int, float}

@@ -17,7 +17,6 @@ from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -173,17 +172,18 @@ class CrossValidated(ConvexBNBase):
         given = X, y
         X, y, weight = self._validate(X, y, sample_weight)
         training = self._training(X, y, weight)
-        if isinstance(of_classes := getattr(model, "class_weight", None), dict):
-            # of all classes, lest a fold that lacks one of those named be refused
-            weights = {c: of_classes.get(c, 1.0) for c in np.unique(y).tolist()}
-            model.set_params(class_weight=weights)
+        fitted = self._weighted(y, weight)
+        if isinstance(getattr(model, "class_weight", None), dict):
+            # once, for all rows: a fold that lacks a class named would be refused
+            weight = fitted
+            model.set_params(class_weight=None)
         betas = self._betas(training)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         folds = self._folds(given, y, split_params)
         test_weight = score_params.get("sample_weight")
         if test_weight is not None:
             test_weight = _check_sample_weight(test_weight, X)
-        check_folds(y, self._weighted(y, weight), folds, is_classifier(self), test_weight)
+        check_folds(y, fitted, folds, is_classifier(self), test_weight)
         scorer = self._checked_scorer(weighted=test_weight is not None)
         # The scorer of a user gets data and models as fit of the plain estimator has them; others
         # do without checks and conversions of every test fold for every candidate.
