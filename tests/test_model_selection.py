@@ -298,6 +298,12 @@ def test_scorers_without_weights_are_refused_where_fit_has_some(data, scoring):
     search.set_params(scoring=lambda *args, **params: 0.0).fit(X, y, sample_weight=w)
 
 
+def test_metrics_without_a_signature_take_no_weights(data):
+    X, y, w, _ = data
+    with pytest.raises(ValueError, match="takes no sample_weight, which fit was given"):
+        ConvexBNRegressorCV(**SMALL, scoring=make_scorer(max)).fit(X, y, sample_weight=w)
+
+
 def test_scores_that_are_nan_lose(data):
     X, y, _, _ = data
 

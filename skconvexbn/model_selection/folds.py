@@ -12,7 +12,10 @@ import numpy as np
 
 def takes_weight(scorer: Callable[..., float]) -> bool:
     """Whether the scorer, or the metric in it, has a parameter for weights."""
-    parameters = signature(getattr(scorer, "_score_func", scorer)).parameters
+    try:
+        parameters = signature(getattr(scorer, "_score_func", scorer)).parameters
+    except ValueError:  # of a metric that is built in, such as max
+        return False
     open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
     return open_ended or "sample_weight" in parameters
 
