@@ -760,6 +760,18 @@ def test_weights_of_classes_whose_labels_are_digits():
     assert digits.best_score_ == numbers.best_score_
 
 
+def test_candidates_given_twice_are_tried_once(data):
+    params = {"ranks": (2, None, 2), "shrinkages": (0.0, 1.0, 0.0)}
+    search = ConvexBNRegressorCV(**{**SMALL, **params}, tol=1e-2).fit(*data[:2])
+    points = [(p["rank"], p["shrinkage"], p["beta"]) for p in search.cv_results_["params"]]
+    expected = itertools.product((2, None), (0.0, 1.0), (2.0, 0.5))
+    assert points == list(expected)
+    with pytest.raises(ValueError, match="'rank' parameter"):
+        ConvexBNRegressorCV(ranks=(1, 1.0)).fit(*data[:2])
+    with pytest.raises(ValueError, match="'rank' parameter"):
+        ConvexBNRegressorCV(ranks=([1],)).fit(*data[:2])
+
+
 def test_ranks_keep_their_types(data):
     search = ConvexBNRegressorCV(**{**SMALL, "ranks": (2, 0.5)}).fit(*data[:2])
     assert {type(rank) for rank in search.cv_results_["param_rank"]} == {int, float}

@@ -154,6 +154,11 @@ def test_ranks_and_shrinkages_share_one_whitening(diabetes, monkeypatch):
     assert abs(single.objective_ - path.objective[-1]) <= 1e-3 * path.zero_loss
 
 
+def test_points_given_twice_are_fitted_once(diabetes):
+    path = convex_bn_path(*diabetes, betas=[400.0], ranks=(1, 2, 1), shrinkages=(0.0, 0.0))
+    assert path.rank.tolist() == [1, 2]
+
+
 def test_path_in_closed_form_stops_once_it_interpolates():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((10, 12)), rng.standard_normal(10)
