@@ -41,6 +41,13 @@ MIN_SPREAD, MAX_SPREAD = 1e-305, 1e307
 MAX_BIAS_SCALE = 1e6
 # beta in the units of the solver: far above any beta_max.
 MAX_BETA = 1e150
+# What to do about the gap of a fit, by what ended it.
+ADVICE = {
+    "Ctrl-C": "no full search vouches for it: fit again.",
+    "max_time": "max_time ended the search that would vouch for it: increase max_time.",
+    "limit": "increase the limit that was reached, or tol, or beta.",
+    "solver": "the solver gets no further: increase tol or beta, or take another backend.",
+}
 
 
 def _check_spread(X: np.ndarray) -> None:
@@ -298,13 +305,7 @@ class ConvexBNBase(BaseEstimator):
     def _warn_unless_converged(self, fit: Fit) -> None:
         if fit.converged:
             return
-        begin, end = "The", "increase the limit that was reached, or tol, or beta."
-        if fit.interrupted:
-            begin, end = "Interrupted: the", "no full search vouches for it: fit again."
-        elif fit.cut_short:
-            end = "max_time ended the search that would vouch for it: increase max_time."
-        elif not fit.limited:
-            end = "the solver gets no further: increase tol or beta, or take another backend."
+        begin, end = "Interrupted: the" if fit.interrupted else "The", ADVICE[fit.ended_by]
         gap = fit.gap / max(fit.zero_loss, 1e-300)
         warnings.warn(
             f"{begin} duality gap is {gap:.2e} of the zero model's loss (tol={self.tol:g}) after "

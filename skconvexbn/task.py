@@ -196,6 +196,17 @@ class Fit:
         )
 
     @property
+    def ended_by(self) -> str:
+        """What ended it: "tol", "Ctrl-C", "max_time" a search, a "limit", or the "solver"."""
+        if self.converged:
+            return "tol"
+        if self.interrupted:
+            return "Ctrl-C"
+        if self.cut_short:
+            return "max_time"
+        return "limit" if self.limited else "solver"
+
+    @property
     def n_neurons(self) -> int:
         """Number of neurons."""
         return len(self.network.c)

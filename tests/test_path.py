@@ -177,6 +177,17 @@ def test_points_above_tol_are_counted_in_a_warning(diabetes):
         convex_bn_path(X, y, betas=[1e6, 100.0], tol=1e-9, max_iter=1)
 
 
+def test_points_where_the_solver_gets_no_further_are_not_said_to_need_rounds():
+    rng = np.random.default_rng(9)
+    n = int(rng.integers(12, 40))
+    X, y = rng.standard_normal((n, 1)), rng.integers(0, 2, n)
+    y[:2] = 0, 1
+    with pytest.warns(ConvergenceWarning) as caught:
+        convex_bn_path(X, y, betas=[1e6, 1.4e-4], tol=1e-9, loss="log_loss")
+    message = "^The solver gets no further than a duality gap above tol=1e-09 at 1 of 2 points; "
+    assert [bool(re.match(message, str(w.message))) for w in caught] == [True]
+
+
 def test_points_of_searches_cut_short_are_not_said_to_be_above_tol(diabetes):
     X, y = diabetes
     with pytest.warns(ConvergenceWarning) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from copy import copy
 from itertools import product
@@ -199,20 +200,24 @@ def convex_bn_path(
 
 
 def _warn_unless_converged(fits: list[Fit], model: ConvexBNBase) -> None:
-    cut = sum(fit.cut_short for fit in fits)
-    late = sum(not fit.converged and not fit.cut_short and not fit.interrupted for fit in fits)
+    ended = Counter(fit.ended_by for fit in fits)
     reasons = []
     if fits[-1].interrupted:
         reasons.append(f"Interrupted: the path ends at beta={fits[-1].beta:g}.")
-    if late:
+    if ended["limit"]:
         reasons.append(
-            f"The duality gap is above tol={model.tol:g} at {late} of {len(fits)} points; "
-            "increase max_iter, max_time or tol."
+            f"The duality gap is above tol={model.tol:g} at {ended['limit']} of {len(fits)} "
+            "points; increase max_iter, max_time or tol."
         )
-    if cut:
+    if ended["solver"]:
+        reasons.append(
+            f"The solver gets no further than a duality gap above tol={model.tol:g} at "
+            f"{ended['solver']} of {len(fits)} points; increase tol or take another backend."
+        )
+    if ended["max_time"]:
         reasons.append(
             f"max_time={model.max_time} ended the search that would vouch for the duality gap at "
-            f"{cut} of {len(fits)} points; increase max_time."
+            f"{ended['max_time']} of {len(fits)} points; increase max_time."
         )
     if reasons:
         warnings.warn(" ".join(reasons), ConvergenceWarning, stacklevel=4)
