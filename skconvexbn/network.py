@@ -115,21 +115,25 @@ class Network:
 
     def hidden(self, X: np.ndarray) -> np.ndarray:
         """Pre-activations (n, m); X is centred first, for accuracy when means are large."""
-        return (X - self.mean) @ self.W + self.c
+        Z = (X - self.mean) @ self.W
+        Z += self.c
+        return Z
 
     def active(self, X: np.ndarray) -> np.ndarray:
         """Whether neurons are on, (n, m): by their gates, or by their own sign."""
         if self.gates is None:
             return self.hidden(X) > 0
         V, c = self.gates
-        return (X - self.mean) @ V + c >= 0
+        return (X - self.mean) @ V >= -c
 
     def output(self, X: np.ndarray) -> np.ndarray:
         """Network output (n, C)."""
         Z = self.hidden(X)
         if self.gates is None:
-            return np.maximum(Z, 0.0) @ self.G + self.b
-        return (Z * self.active(X)) @ self.G + self.b
+            np.maximum(Z, 0.0, out=Z)
+        else:
+            Z *= self.active(X)
+        return Z @ self.G + self.b
 
 
 def simplify(

@@ -1,5 +1,6 @@
 """Networks: torch's own BatchNorm1d, the normalisation formula, pruning and merging."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.losses import SquaredError
-from skconvexbn.network import merge, prune, simplify
+from skconvexbn.network import Network, merge, prune, simplify
 from skconvexbn.problem import Problem
 
 RNG = np.random.default_rng(6)
@@ -144,3 +145,16 @@ def test_prune_and_merge_thresholds():
     assert merge(close, np.ones((2, 1)), 1e-2)[0].shape == (2, 1)
     assert merge(close, np.ones((2, 1)), 1e-4)[0].shape == (2, 2)
     assert merge(H[:, :0], G[:0], 1e-4)[1].shape == (0, 1)
+
+
+@pytest.mark.parametrize(("gated", "most"), [(False, 1.1), (True, 2.3)])
+def test_an_output_holds_no_more_activations_than_it_needs(gated, most):
+    n, m = 2000, 200
+    W, c, G = np.ones((3, m)), np.ones(m), np.ones((m, 1))
+    gates = (W, c) if gated else None
+    network = Network(np.zeros(3), W, c, G, np.zeros(1), c, c, W, c, gates)
+    tracemalloc.start()
+    network.output(np.ones((n, 3)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < most * 8 * n * m
