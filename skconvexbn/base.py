@@ -28,7 +28,7 @@ from .network import Network
 from .problem import Neurons, Options, Problem
 from .progress import progress
 from .solvers import BACKENDS, choose_backend, get_solver
-from .task import Fit, Task, Training
+from .task import Fit, Task, Training, relative_gap
 from .units import unit_problem
 from .whitening import Basis, Whitening
 
@@ -306,7 +306,7 @@ class ConvexBNBase(BaseEstimator):
         if fit.converged:
             return
         begin, end = "Interrupted: the" if fit.interrupted else "The", ADVICE[fit.ended_by]
-        gap = fit.gap / max(fit.zero_loss, 1e-300)
+        gap = relative_gap(fit.gap, fit.zero_loss)
         warnings.warn(
             f"{begin} duality gap is {gap:.2e} of the zero model's loss (tol={self.tol:g}) after "
             f"{fit.n_iter} iterations (max_iter={self.max_iter}, max_time={self.max_time}); {end}",
@@ -340,7 +340,7 @@ class ConvexBNBase(BaseEstimator):
 
         caption = None
         if hasattr(self, "certificate_"):
-            gap = self.dual_gap_ / max(self.zero_loss_, 1e-300)
+            gap = relative_gap(self.dual_gap_, self.zero_loss_)
             caption = self._caption(f"relative gap {gap:.1e} ({self.certificate_})")
         return _VisualBlock(
             "single",

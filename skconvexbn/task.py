@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -122,6 +122,11 @@ class Task:
         if self.labels and problem.n_outputs > 1:
             return max(rule * deviation, ONE_HOT * deviation**2 * np.sqrt(q) / beta_max)
         return rule * deviation
+
+
+def relative_gap(gap: Any, zero_loss: float) -> Any:
+    """Gaps as fractions of the loss of the model without neurons, which may be zero."""
+    return gap / max(zero_loss, 1e-300)
 
 
 @dataclass(frozen=True, eq=False)

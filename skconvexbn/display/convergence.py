@@ -8,6 +8,7 @@ import numpy as np
 
 from ..classifier import ConvexBNClassifier
 from ..regressor import ConvexBNRegressor
+from ..task import relative_gap
 from .base import Display
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class ConvergenceDisplay(Display):
         line_kw = {"marker": ".", "drawstyle": "steps-post"} | (line_kw or {})
         if kind == "gap":
             gaps = np.array([primal - dual, primal - self.dual_objective])
-            gaps = np.maximum(gaps / max(self.zero_loss, 1e-300), SMALLEST_GAP)
+            gaps = np.maximum(relative_gap(gaps, self.zero_loss), SMALLEST_GAP)
             labels = "gap", f"to the certified bound ({self.certificate})"
             level, name, self.band_ = self.tol, "tol", None
             lines, scale, ylabel = gaps, "log", "gap / loss without neurons"
