@@ -693,8 +693,12 @@ def test_candidates_that_a_limit_ended_are_warned_of(data, limit):
     search = ConvexBNRegressorCV(**SMALL, **limit)
     with pytest.warns(ConvergenceWarning) as record:  # of the final fit too, if it was cut short
         search.fit(X, y)
-    ended = re.search(r"ended (\d+) of 12 fits of the search before", str(record[0].message))
-    assert int(ended[1]) > 0
+    message = r"ended (\d+) of 12 fits of the search before they settled, (\d) of them of the best"
+    ended = re.search(message, str(record[0].message))
+    limited = search.cv_results_["n_limited"]
+    assert limited.dtype.kind == "i"
+    assert 0 < limited.sum() == int(ended[1])
+    assert limited[search.best_index_] == int(ended[2])
 
 
 def test_candidates_need_no_enumeration(data, monkeypatch):
@@ -781,6 +785,7 @@ def test_candidates_that_settle_in_their_last_round_are_not_limited():
     X = np.random.default_rng(0).standard_normal((40, 80))
     search = ConvexBNClassifierCV(betas=[0.1, 1.0], shrinkages=(0.0,), cv=3, max_iter=1)
     assert search.fit(X, np.arange(40) % 3).backend_ == "closed_form"  # without a warning
+    assert search.cv_results_["n_limited"].tolist() == [0, 0]
 
 
 def test_the_search_has_no_parameter_names_beside_its_own():

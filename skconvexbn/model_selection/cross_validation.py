@@ -210,7 +210,7 @@ class CrossValidated(ConvexBNBase):
         shape = len(folds), -1
         scored = Scored(*(np.concatenate(a).reshape(shape) for a in zip(*results, strict=True)))
         self._set_scores(scored, grid, betas)
-        self._warn_of_limits(scored.limited)
+        self._warn_of_limits(scored.limited.size)
         if self.verbose:
             print(
                 f"[{type(self).__name__}] best score {self.best_score_:.4g} at {self.best_params_}"
@@ -359,6 +359,7 @@ class CrossValidated(ConvexBNBase):
                 table[f"std_{name}"] = values.std(axis=0)
         for i, scores in enumerate(scored.score):
             table[f"split{i}_test_score"] = scores
+        table["n_limited"] = np.count_nonzero(scored.limited, axis=0)
         mean = or_least(table["mean_test_score"])
         table["rank_test_score"] = rankdata(-mean, method="min").astype(int)
         if np.all(mean == -np.inf):
@@ -368,13 +369,14 @@ class CrossValidated(ConvexBNBase):
         self.best_score_ = float(mean[self.best_index_])
         self.best_params_ = params[self.best_index_]
 
-    def _warn_of_limits(self, limited: np.ndarray) -> None:
+    def _warn_of_limits(self, n_fits: int) -> None:
         """Warn of fits that max_iter or max_time ended: smaller betas lose most by it."""
-        if k := np.count_nonzero(limited):
+        limited = self.cv_results_["n_limited"]
+        if k := limited.sum():
             warnings.warn(
-                f"max_iter={self.max_iter} or max_time={self.max_time} ended {k} of "
-                f"{limited.size} fits of the search before they settled; their scores are not "
-                "those of the optimum; increase the limit.",
+                f"max_iter={self.max_iter} or max_time={self.max_time} ended {k} of {n_fits} fits "
+                f"of the search before they settled, {limited[self.best_index_]} of them of the "
+                "best candidate; their scores are not those of the optimum; increase the limit.",
                 ConvergenceWarning,
                 stacklevel=5,
             )

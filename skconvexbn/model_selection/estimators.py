@@ -91,7 +91,8 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
         Arrays over the candidates, by rank, shrinkage and descending beta: ``params`` (a list) and
         ``param_beta`` etc., ``split0_test_score`` etc., ``mean_test_score``, ``std_test_score``,
         ``rank_test_score``, ``mean_fit_time``, ``std_fit_time``, ``mean_score_time``,
-        ``std_score_time`` (seconds).
+        ``std_score_time`` (seconds), ``n_limited`` (folds in which ``max_iter`` or ``max_time``
+        ended the fit before it settled).
     shares_ : ndarray of shape (n_candidates,)
         Shares of the candidates in the network: 1 for the best, unless ``average=True``.
     coefs_, intercepts_, gamma_, alpha_, hidden_directions_, gates_, n_neurons_
@@ -226,7 +227,8 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
         Arrays over the candidates, by rank, shrinkage and descending beta: ``params`` (a list) and
         ``param_beta`` etc., ``split0_test_score`` etc., ``mean_test_score``, ``std_test_score``,
         ``rank_test_score``, ``mean_fit_time``, ``std_fit_time``, ``mean_score_time``,
-        ``std_score_time`` (seconds).
+        ``std_score_time`` (seconds), ``n_limited`` (folds in which ``max_iter`` or ``max_time``
+        ended the fit before it settled).
     shares_ : ndarray of shape (n_candidates,)
         Shares of the candidates in the network: 1 for the best, unless ``average=True``.
     classes_ : ndarray of shape (n_classes,)
