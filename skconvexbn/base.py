@@ -7,7 +7,7 @@ import time
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from itertools import repeat
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -296,7 +296,7 @@ class ConvexBNBase(BaseEstimator):
         self.history_ = fit.history
         self.certificate_ = fit.certificate
         self.converged_ = fit.converged
-        self.mean_ = fit.basis.whitening.mean
+        self.mean_ = fit.basis.whitening.mean.copy()
         self.scale_ = fit.basis.whitening.scale
         self.singular_values_ = fit.basis.singular_values
         self.rank_ = fit.basis.rank
@@ -315,7 +315,7 @@ class ConvexBNBase(BaseEstimator):
         )
 
     def _set_network(self, network: Network) -> None:
-        self._network = network
+        self._network, network = network, deepcopy(network)  # edits of attributes do not reach it
         self.coefs_ = network.coefs
         self.intercepts_ = network.intercepts
         self.gamma_ = network.gamma

@@ -278,6 +278,19 @@ def test_class_weight():
     np.testing.assert_allclose(balanced.predict_proba(X), by_hand.predict_proba(X), atol=1e-8)
 
 
+@pytest.mark.parametrize("activation", ["relu", "gated_relu"])
+def test_predictions_and_exports_do_not_follow_edits_of_attributes(activation):
+    X, y = small("regression")
+    model = ConvexBNRegressor(beta=0.1, activation=activation, random_state=0).fit(X, y)
+    before = model.predict(X)
+    arrays = model.mean_, model.gamma_, model.alpha_, model.hidden_directions_
+    for array in [*arrays, *model.coefs_, *model.intercepts_, *(model.gates_ or [])]:
+        array += 1.0
+    np.testing.assert_array_equal(model.predict(X), before)
+    if activation == "relu":
+        np.testing.assert_allclose(model.to_sklearn_mlp().predict(X), before)
+
+
 @pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
 @pytest.mark.parametrize("n_present", [2, 3])
 def test_classes_of_zero_weight_have_probability_zero(loss, n_present):
