@@ -296,6 +296,7 @@ class ConvexBNBase(BaseEstimator):
         self.history_ = fit.history
         self.certificate_ = fit.certificate
         self.converged_ = fit.converged
+        self._tol = fit.tol
         self.mean_ = fit.basis.whitening.mean.copy()
         self.scale_ = fit.basis.whitening.scale
         self.singular_values_ = fit.basis.singular_values

@@ -154,6 +154,7 @@ class Fit:
     backend: str
     device: str
     history: np.ndarray
+    tol: float
 
     @classmethod
     def of(
@@ -198,6 +199,7 @@ class Fit:
             backend=task.backend,
             device=solution.device,
             history=history,
+            tol=tol,
         )
 
     @property

@@ -185,6 +185,15 @@ def test_scores_along_beta(fits, negate):
     assert display.ax_.get_ylabel() == name
 
 
+def test_displays_go_by_the_parameters_of_the_fit():
+    search = ConvexBNClassifierCV(betas=[1.0], shrinkages=(0.0,), cv=2, tol=1e-2, random_state=0)
+    search.fit(X[:, :1], LABELS).set_params(scoring="accuracy", loss="squared_error", tol=0.5)
+    search = pickle.loads(pickle.dumps(search))
+    display = RegularizationPathDisplay.from_estimator(search)
+    assert display.ax_.get_ylabel() == "negative log loss"
+    assert ConvergenceDisplay.from_estimator(search, kind="gap").level_.get_ydata()[0] == 1e-2
+
+
 @pytest.mark.parametrize(
     ("scoring", "name"),
     [(None, "negative log loss"), ("accuracy", "accuracy"), (lambda *args: 0.5, "<lambda>")],

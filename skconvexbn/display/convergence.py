@@ -131,7 +131,7 @@ class ConvergenceDisplay(Display):
             history=estimator.history_,
             dual_objective=estimator.dual_objective_,
             zero_loss=estimator.zero_loss_,
-            tol=estimator.tol,
+            tol=estimator._tol,
             certificate=estimator.certificate_,
         )
         return display.plot(kind=kind, ax=ax, line_kw=line_kw, fill_between_kw=fill_between_kw)

@@ -187,7 +187,7 @@ class RegularizationPathDisplay(Display):
             mean_score=sign * results["mean_test_score"],
             std_score=results["std_test_score"],
             best_index=estimator.best_index_,
-            score_name=_score_name(estimator, negate_score),
+            score_name=_score_label(estimator._score_name, negate_score),
         )
         return display.plot(kind="score", ax=ax, line_kw=line_kw, fill_between_kw=fill_between_kw)
 
@@ -301,11 +301,8 @@ class RegularizationPathDisplay(Display):
             ax.legend()
 
 
-def _score_name(estimator: ConvexBNRegressorCV | ConvexBNClassifierCV, negate: bool) -> str:
+def _score_label(name: str, negate: bool) -> str:
     """Name of the scores, as scikit-learn's displays have it."""
-    scorer = estimator.scoring or estimator._default_scorer()
-    default = "score" if estimator.scoring else "neg_mean_squared_error"
-    name = scorer if isinstance(scorer, str) else getattr(scorer, "__name__", default)
     if name.startswith("neg_"):
         name = name[4:] if negate else f"negative {name[4:]}"
     elif negate:

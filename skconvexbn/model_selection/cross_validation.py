@@ -232,7 +232,7 @@ class CrossValidated(ConvexBNBase):
 
     def _checked_scorer(self, weighted: bool) -> Callable[..., float]:
         """The scorer, which has to be a loss for an average, and to take weights where given."""
-        scorer = self._default_scorer() if self.scoring is None else self._given_scorer()
+        scorer = check_scoring(self, self._scoring())
         if self.average and isinstance(self.scoring, str) and getattr(scorer, "_sign", -1) > 0:
             raise ValueError(
                 f"average=True needs scores that are minus a loss, got scoring={self.scoring!r}; "
@@ -292,7 +292,7 @@ class CrossValidated(ConvexBNBase):
         router.add(splitter=self.cv, method_mapping=fit().add(caller="fit", callee="split"))
         if self.scoring is not None:
             router.add(
-                scorer=self._given_scorer(),
+                scorer=check_scoring(self, self.scoring),
                 method_mapping=fit().add(caller="fit", callee="score"),
             )
         return router
@@ -307,11 +307,11 @@ class CrossValidated(ConvexBNBase):
         routed = process_routing(self, "fit", **weights, **params)
         return routed.splitter.split, weights if self.scoring is None else routed.scorer.score
 
-    def _given_scorer(self) -> Callable[..., float]:
-        return check_scoring(self, self.scoring)
+    def _scoring(self) -> str | Callable[..., float]:
+        return self._default_scoring() if self.scoring is None else self.scoring
 
     @abstractmethod
-    def _default_scorer(self) -> Callable[..., float]:
+    def _default_scoring(self) -> str | Callable[..., float]:
         """Minus the mean loss of a test fold."""
 
     def _candidates(self) -> tuple[ConvexBNBase, list[dict[str, Any]]]:
@@ -365,6 +365,9 @@ class CrossValidated(ConvexBNBase):
         if np.all(mean == -np.inf):
             raise ValueError(f"All scores are NaN or -inf: check scoring={self.scoring!r}.")
         self.cv_results_ = table
+        scoring = self._scoring()
+        name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
+        self._score_name = str(name)  # for displays: a callable need not pickle
         self.best_index_ = int(mean.argmax())
         self.best_score_ = float(mean[self.best_index_])
         self.best_params_ = params[self.best_index_]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import get_scorer
 
 from ..classifier import ConvexBNClassifier
 from ..regressor import ConvexBNRegressor
@@ -139,8 +138,8 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
 
     _plain = ConvexBNRegressor
 
-    def _default_scorer(self) -> Callable[..., float]:
-        return get_scorer("neg_mean_squared_error")
+    def _default_scoring(self) -> str:
+        return "neg_mean_squared_error"
 
 
 class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
@@ -328,7 +327,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
         self.loss = loss
         self.class_weight = class_weight
 
-    def _default_scorer(self) -> Callable[..., float]:
+    def _default_scoring(self) -> Callable[..., float]:
         return neg_log_loss if self.loss == "log_loss" else neg_brier_score
 
 
