@@ -58,7 +58,6 @@ def test_every_parameter_and_attribute_is_documented_with_its_default(name, para
     doc = estimator.__doc__
     for parameter, default in estimator().get_params().items():
         shown = f'"{default}"' if isinstance(default, str) else str(default)
-        shown = "0.0001" if shown == "1e-4" else shown
         line = re.search(rf"^    {parameter} : .*", doc, flags=re.M)
         assert line, parameter
         documented = line[0].rsplit("default=", 1)[1]

@@ -113,9 +113,7 @@ def _diabetes():
 
 def test_grid_search_in_a_pipeline_classifier(cancer):
     X, y = cancer
-    pipeline = make_pipeline(
-        StandardScaler(), ConvexBNClassifier(n_arrangements=30, random_state=0)
-    )
+    pipeline = make_pipeline(StandardScaler(), ConvexBNClassifier(random_state=0))
     grid = {"convexbnclassifier__beta": [0.3, 1.0], "convexbnclassifier__rank": [3, 5]}
     search = GridSearchCV(pipeline, grid, cv=3, n_jobs=2, error_score="raise").fit(X, y)
     assert search.best_score_ > 0.93
@@ -124,7 +122,7 @@ def test_grid_search_in_a_pipeline_classifier(cancer):
 
 def test_grid_search_in_a_pipeline_regressor(diabetes):
     X, y = diabetes
-    pipeline = make_pipeline(StandardScaler(), ConvexBNRegressor(n_arrangements=30, random_state=0))
+    pipeline = make_pipeline(StandardScaler(), ConvexBNRegressor(random_state=0))
     grid = {"convexbnregressor__beta": [100.0, 300.0], "convexbnregressor__rank": [4, 0.95]}
     search = GridSearchCV(pipeline, grid, cv=3, n_jobs=2, error_score="raise").fit(X, y)
     assert search.best_score_ > 0.35
@@ -230,7 +228,7 @@ def test_same_random_state_same_fit_and_no_global_state():
     X, y = X[:80], y[:80]
     np.random.seed(7)
     state = np.random.get_state()[1].copy()
-    fits = [ConvexBNRegressor(random_state=3, n_arrangements=20).fit(X, y) for _ in range(2)]
+    fits = [ConvexBNRegressor(random_state=3).fit(X, y) for _ in range(2)]
     np.testing.assert_array_equal(fits[0].predict(X), fits[1].predict(X))
     np.testing.assert_array_equal(np.random.get_state()[1], state)
 
