@@ -28,7 +28,7 @@ from .network import Network
 from .problem import Neurons, Options, Problem
 from .progress import progress
 from .solvers import BACKENDS, choose_backend, get_solver
-from .task import Fit, Task, Training, relative_gap
+from .task import RESULTS, Fit, Task, Training, relative_gap
 from .units import unit_problem
 from .whitening import Basis, Whitening
 
@@ -285,29 +285,19 @@ class ConvexBNBase(BaseEstimator):
 
     def _set_fit(self, fit: Fit) -> None:
         """Set the fitted attributes."""
-        self.beta_ = fit.beta
-        self.backend_ = fit.backend
-        self.device_ = fit.device
-        self.n_iter_ = fit.n_iter
-        self.objective_ = fit.objective
-        self.dual_objective_ = fit.objective - fit.gap
-        self.dual_gap_ = fit.gap
-        self.zero_loss_ = fit.zero_loss
-        self.history_ = fit.history
-        self.certificate_ = fit.certificate
-        self.converged_ = fit.converged
+        for name in (*RESULTS, "beta", "backend", "device", "zero_loss", "history"):
+            setattr(self, f"{name}_", getattr(fit, name))
         self._tol = fit.tol
         self.mean_ = fit.basis.whitening.mean.copy()
         self.scale_ = fit.basis.whitening.scale
         self.singular_values_ = fit.basis.singular_values
-        self.rank_ = fit.basis.rank
         self._set_network(fit.network)
 
     def _warn_unless_converged(self, fit: Fit) -> None:
         if fit.converged:
             return
         begin, end = "Interrupted: the" if fit.interrupted else "The", ADVICE[fit.ended_by]
-        gap = relative_gap(fit.gap, fit.zero_loss)
+        gap = relative_gap(fit.dual_gap, fit.zero_loss)
         warnings.warn(
             f"{begin} duality gap is {gap:.2e} of the zero model's loss (tol={self.tol:g}) after "
             f"{fit.n_iter} iterations (max_iter={self.max_iter}, max_time={self.max_time}); {end}",

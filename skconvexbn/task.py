@@ -38,6 +38,17 @@ ONE_HOT = 0.7
 BETA_LIMIT = 1e-7
 # Gaps below this fraction of the zero model's loss are rounding.
 ROUNDING = 1e-9
+# Of a fit, what a path has arrays of and estimators, with an underscore, have as attributes.
+RESULTS = (
+    "rank",
+    "objective",
+    "dual_objective",
+    "dual_gap",
+    "n_neurons",
+    "n_iter",
+    "certificate",
+    "converged",
+)
 # A beta_max below this is rounding, in units of ||sqrt(w)|| ||sqrt(w) Q||: V is w times order 1.
 NO_SIGNAL = 1e-14
 
@@ -143,7 +154,7 @@ class Fit:
     start: Neurons | None
     beta: float
     objective: float
-    gap: float
+    dual_gap: float
     zero_loss: float
     certificate: Certificate
     converged: bool
@@ -188,7 +199,7 @@ class Fit:
             start=(H, G) if len(G) else None,
             beta=beta,
             objective=objective,
-            gap=gap,
+            dual_gap=gap,
             zero_loss=zero_loss,
             certificate=solution.certificate,
             converged=closed and not solution.interrupted and not solution.cut_short,
@@ -212,6 +223,16 @@ class Fit:
         if self.cut_short:
             return "max_time"
         return "limit" if self.limited else "solver"
+
+    @property
+    def dual_objective(self) -> float:
+        """The lower bound."""
+        return self.objective - self.dual_gap
+
+    @property
+    def rank(self) -> int:
+        """Number of directions kept."""
+        return self.basis.rank
 
     @property
     def n_neurons(self) -> int:

@@ -18,24 +18,13 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from ..base import ConvexBNBase
 from ..classifier import ConvexBNClassifier
 from ..regressor import ConvexBNRegressor
-from ..task import Fit, Task
+from ..task import RESULTS, Fit, Task
 
 ESTIMATORS = {"squared_error": ConvexBNRegressor, "log_loss": ConvexBNClassifier}
 # Starts, steps and last step of the oracle behind beta_max: the path starts at it.
 ORACLE = 300, 200, 1e-6
 # What that may be below beta_max, relative to it.
 ROUNDING = 1e-6
-# Fitted attributes (less their underscore) of which a path has arrays.
-ATTRIBUTES = (
-    "rank",
-    "objective",
-    "dual_objective",
-    "dual_gap",
-    "n_neurons",
-    "n_iter",
-    "certificate",
-    "converged",
-)
 # A fit no longer changes if the loss did so by less than this fraction of tol.
 UNCHANGED = 0.01
 
@@ -185,7 +174,7 @@ def convex_bn_path(
             fits.append(fit)
         if fit.interrupted:
             break
-    arrays = {name: np.array([getattr(n, f"{name}_") for n in networks]) for name in ATTRIBUTES}
+    arrays = {name: np.array([getattr(fit, name) for fit in fits]) for name in RESULTS}
     _warn_unless_converged(fits, model)
     path = Bunch(
         **arrays,
