@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from abc import abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy, deepcopy
 from itertools import repeat
@@ -62,7 +62,7 @@ def _check_spread(X: np.ndarray) -> None:
         )
 
 
-class ConvexBNBase(BaseEstimator):
+class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
     """Parameters, fit and network output shared by the estimators."""
 
     _parameter_constraints: dict[str, list[Any]] = {

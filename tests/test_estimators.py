@@ -32,6 +32,8 @@ from skconvexbn import (
     ConvexBNRegressorCV,
     convex_bn_path,
 )
+from skconvexbn.base import ConvexBNBase
+from skconvexbn.model_selection.cross_validation import CrossValidated
 
 ESTIMATORS = [
     estimator(backend=backend)
@@ -214,6 +216,12 @@ def test_pickle(dump, tmp_path):
     else:
         loaded = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+
+
+def test_what_the_estimators_share_is_none_itself():
+    for base in (ConvexBNBase, CrossValidated):
+        with pytest.raises(TypeError, match="abstract"):
+            base()
 
 
 def test_clone_and_repr():
