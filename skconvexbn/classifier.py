@@ -79,7 +79,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         with ``backend="cvxpy"`` it samples instead, as gates are in any case. The closed form needs
         none.
     n_arrangements : int, default=100
-        Random directions drawn by "sampled"; equal arrangements count once.
+        Random directions drawn where arrangements are "sampled", as asked or by "auto"; no effect
+        elsewhere. Equal arrangements count once.
     backend : {"auto", "closed_form", "cvxpy", "torch"}, default="auto"
         "closed_form" needs as many independent directions as distinct rows (d >= n - 1, no
         truncation, ``shrinkage=0``, ``bias_scale=1``) and equal rows to share their label; an
@@ -267,7 +268,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
             At least two samples.
         y : array-like of shape (n_samples,)
             Class labels, of two classes at least among the samples of positive weight.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,) or float, default=None
             Weights >= 0, not all zero; None stands for ones. Those up to 1e-30 of the largest
             count as 0.
 
@@ -281,6 +282,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         ValueError
             If an argument or parameter is invalid, a backend does not apply, or there are too
             many arrangements or samples for it.
+        TypeError
+            If X or y is a sparse matrix.
 
         Warns
         -----

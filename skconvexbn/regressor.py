@@ -64,7 +64,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         with ``backend="cvxpy"`` it samples instead, as gates are in any case. The closed form needs
         none.
     n_arrangements : int, default=100
-        Random directions drawn by "sampled"; equal arrangements count once.
+        Random directions drawn where arrangements are "sampled", as asked or by "auto"; no effect
+        elsewhere. Equal arrangements count once.
     backend : {"auto", "closed_form", "cvxpy", "torch"}, default="auto"
         "closed_form" needs as many independent directions as distinct rows (d >= n - 1, no
         truncation, ``shrinkage=0``, ``bias_scale=1``) and one output, or several with no more
@@ -204,7 +205,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
             At least two samples.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,) or float, default=None
             Weights >= 0, not all zero; None stands for ones. Those up to 1e-30 of the largest
             count as 0.
 
@@ -218,6 +219,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         ValueError
             If an argument or parameter is invalid, a backend does not apply, or there are too
             many arrangements or samples for it.
+        TypeError
+            If X or y is a sparse matrix.
 
         Warns
         -----

@@ -218,6 +218,14 @@ def test_pickle(dump, tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
 
 
+@pytest.mark.parametrize("model", [ConvexBNRegressor(rank=1), ConvexBNClassifier(rank=1)])
+def test_one_number_is_a_weight_of_all_samples(model):
+    X, y = small("binary")
+    y = y == "yes" if isinstance(model, ConvexBNRegressor) else y
+    fits = [clone(model).fit(X, y, sample_weight=w).objective_ for w in (2.0, np.full(30, 2.0))]
+    assert fits[0] == fits[1]
+
+
 def test_what_the_estimators_share_is_none_itself():
     for base in (ConvexBNBase, CrossValidated):
         with pytest.raises(TypeError, match="abstract"):

@@ -141,6 +141,8 @@ class CrossValidated(ConvexBNBase):
         ValueError
             If an argument or parameter is invalid, a fold cannot be fitted or scored, or all scores
             are NaN.
+        TypeError
+            If X or y is a sparse matrix.
 
         Warns
         -----

@@ -56,7 +56,7 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
     arrangements : {"auto", "adaptive", "exact", "sampled"}, default="auto"
         Which activation arrangements the program ranges over, see `ConvexBNRegressor`.
     n_arrangements : int, default=100
-        Random directions drawn by "sampled".
+        Random directions drawn where arrangements are "sampled"; no effect elsewhere.
     backend : {"auto", "closed_form", "cvxpy", "torch"}, default="auto"
         Solver, see `ConvexBNRegressor`.
     device : None or str, default=None
@@ -192,7 +192,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
     arrangements : {"auto", "adaptive", "exact", "sampled"}, default="auto"
         Which activation arrangements the program ranges over, see `ConvexBNClassifier`.
     n_arrangements : int, default=100
-        Random directions drawn by "sampled".
+        Random directions drawn where arrangements are "sampled"; no effect elsewhere.
     backend : {"auto", "closed_form", "cvxpy", "torch"}, default="auto"
         Solver, see `ConvexBNClassifier`.
     device : None or str, default=None

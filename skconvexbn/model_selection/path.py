@@ -99,7 +99,7 @@ def convex_bn_path(
         Values of ``rank``, see `ConvexBNRegressor`.
     shrinkages : array-like, default=(0.0,)
         Values of ``shrinkage`` in [0, 1].
-    sample_weight : array-like of shape (n_samples,), default=None
+    sample_weight : array-like of shape (n_samples,) or float, default=None
         Weights >= 0, not all zero; None stands for ones. Up to 1e-30 of the largest count as 0.
     loss : {"squared_error", "log_loss"}, default="squared_error"
         Half the squared error of targets, or the cross-entropy of class labels.
@@ -133,8 +133,8 @@ def convex_bn_path(
     ValueError
         If an argument is invalid or a backend does not apply.
     TypeError
-        If beta, rank or shrinkage are given in place of their lists, or the estimator has no such
-        parameter.
+        If beta, rank or shrinkage are given in place of their lists, the estimator has no such
+        parameter, or X or y is a sparse matrix.
 
     Warns
     -----
