@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import joblib
 import numpy as np
+import pytest
+
+from skconvexbn import ConvexBNClassifier, ConvexBNRegressor, ConvexBNRegressorCV
 
 CODE = """
 import time, sys
@@ -26,6 +30,26 @@ def test_import_is_fast_and_loads_neither_torch_nor_cvxpy():
         )
         times.append(float(result.stdout))
     assert np.median(times) < 0.3, times
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ConvexBNRegressor(rank=1),
+        ConvexBNClassifier(beta=1e-3, rank=1, arrangements="adaptive"),
+        ConvexBNRegressorCV(betas=[0.1], shrinkages=(0.0,), cv=2),
+    ],
+)
+def test_a_loaded_model_predicts_without_solvers(model, tmp_path):
+    X = np.random.default_rng(0).standard_normal((20, 2))
+    joblib.dump(model.fit(X, np.arange(20) % 2), tmp_path / "model")
+    code = (
+        "import joblib, numpy as np, sys\n"
+        "joblib.load(sys.argv[1]).predict(np.zeros((2, 2)))\n"
+        "assert not {'torch', 'cvxpy', 'clarabel'} & set(sys.modules)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "model")]
+    assert subprocess.run(command, check=False).returncode == 0
 
 
 def test_closed_form_imports_neither():
