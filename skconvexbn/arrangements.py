@@ -26,7 +26,7 @@ class Arrangements:
     n : int
         Rows of Q.
     complete : bool
-        Whether these are all arrangements with an open cone, but for the slack.
+        Whether these are all arrangements with an open cone, but for cones too narrow to tell.
     slack : ndarray of shape (n,) or None
         Of complete ones: what the absolute value of Q_i h is at most, for a unit h, where
         hyperplanes count as one and h is between them.

@@ -118,8 +118,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         Class labels, sorted. Those whose samples all have weight 0 get probability 0.
     coefs_ : list of two ndarrays, shapes (n_features, m) and (m, n_outputs)
         Weights W1, W2 of the plain network ``relu(X @ W1 + b1) @ W2 + b2`` with batch
-        normalisation folded in. Predictions and exports do not follow edits of these or of other
-        attributes: edit those of ``to_sklearn_mlp()``.
+        normalisation folded in. Predictions and exports do not follow edits of these or of the
+        other arrays of the network: edit those of ``to_sklearn_mlp()``.
     intercepts_ : list of two ndarrays, shapes (m,) and (n_outputs,)
         Its biases b1, b2.
     gamma_, alpha_ : ndarray of shape (m,)

@@ -57,6 +57,7 @@ def _forget() -> None:
     """In a forked process, which has no other thread: those of its parent hold nothing here."""
     _Limits.lock = Lock()
     _Limits.blas_jobs = _Limits.torch_jobs = 0
+    _Limits.here = local()
 
 
 if hasattr(os, "register_at_fork"):
@@ -98,8 +99,8 @@ def one_thread() -> Iterator[None]:
     """Limit BLAS to one thread until the last job that runs in this process leaves, and torch here.
 
     Torch keeps a number for each thread that has used it, and the last one set for new threads:
-    every job gives its thread its own number back. One that is new while other jobs have set 1 gets
-    the number of new threads from before.
+    every job gives its thread its own number back. One that has 1 while other jobs have set it is
+    taken for a new thread, and gets the number of new threads from before.
     """
     import torch
 

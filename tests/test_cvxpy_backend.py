@@ -332,14 +332,13 @@ def test_warm_start_is_never_worse():
 
 
 def test_threads_leave_the_filters_of_warnings_alone():
-    before = list(warnings.filters)
-    X, y, _ = tiny(3, "squared_error")
+    before, (problem, arrangements) = list(warnings.filters), make_problem()
 
-    def fits(seed):
-        for _ in range(8):
-            ConvexBNRegressor(backend="cvxpy", beta=0.5, tol=1e-6, random_state=seed).fit(X, y)
+    def solve():
+        for _ in range(4):
+            backend.solve(problem, arrangements, Options(1e-6, 10))
 
-    threads = [Thread(target=fits, args=(seed,)) for seed in range(3)]
+    threads = [Thread(target=solve) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -556,15 +556,15 @@ def test_a_thread_that_is_new_while_others_are_limited_gets_its_number_back(two_
                 pass
             settings.append(torch.get_num_threads())
         inside.set()
-        leave.wait()
+        leave.wait(60)
         settings.append(torch.get_num_threads())
 
     other = threading.Thread(target=job)
     with one_thread():
         other.start()
-        inside.wait()
+        inside.wait(60)
     leave.set()
-    other.join()
+    other.join(60)
     assert settings == [1, 2]
 
 

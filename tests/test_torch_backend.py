@@ -160,6 +160,17 @@ def test_best_masses_meet_the_optimality_conditions(kind, fit_intercept, massles
         np.testing.assert_allclose(V.sum(axis=0), 0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_best_masses_of_no_pairs_are_none(kind):
+    model = Model(make_problem(kind), CPU)
+    x = make_pairs(model, 0)
+    off = Measure(x.H, x.G, x.c, x.b + 1e-3)
+    for scaling in (0.0, np.inf):
+        found, F = best_masses(model, off, 1e-9, enough=1e-2, scaling=scaling)
+        assert len(found) == 0
+        assert F.isfinite().all()
+
+
 def make_pairs(model, k, seed=2):
     rng, C = np.random.default_rng(seed), model.problem.n_outputs
     G = rng.choice([-1.0, 1.0], (k, 1)) if C == 1 else rng.standard_normal((k, C))

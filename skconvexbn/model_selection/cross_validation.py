@@ -187,8 +187,8 @@ class CrossValidated(ConvexBNBase):
             test_weight = _check_sample_weight(test_weight, X)
         check_folds(y, fitted, folds, is_classifier(self), test_weight)
         scorer = self._checked_scorer(weighted=test_weight is not None)
-        # The scorer of a user gets data and models as fit of the plain estimator has them; others
-        # do without checks and conversions of every test fold for every candidate.
+        # The scorer of a user gets data as they were given, and names of features; others do
+        # without checks and conversions of every test fold for every candidate.
         names = getattr(self, "feature_names_in_", None) if callable(self.scoring) else None
         data = given if callable(self.scoring) else (X, y)
         parallel = Parallel(n_jobs=self.n_jobs)

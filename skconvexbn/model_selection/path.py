@@ -30,7 +30,7 @@ UNCHANGED = 0.01
 
 
 def grid_points(ranks: Any, shrinkages: Any) -> list[tuple[Any, Any]]:
-    """Each rank with each shrinkage, once, or an error if there are none."""
+    """Each rank with each shrinkage, without repeats, or an error if there are none."""
     # by repr: rank 1 is not 1.0, and what is no number need not have a hash
     pairs = list({repr(pair): pair for pair in product(ranks, shrinkages)}.values())
     if not pairs:

@@ -82,18 +82,21 @@ def _newton(
 def _newton_step(
     R: np.ndarray, D: np.ndarray, curvature: np.ndarray, gradient: np.ndarray
 ) -> np.ndarray:
-    """Step for features R (n, M), second derivatives D (n, C, C), those of the penalty (m, C, C).
+    """Inverse Hessian times gradient (M, C): features R (n, M), D (n, C, C), curvature (m, C, C).
 
-    Of neurons with one active row, as those of one class (theory.md 5), none meets another there:
-    eliminated first, they leave a smaller D to the others.
+    D has the second derivatives of the loss, curvature those of the penalty. A neuron with one
+    active row, as those of one class (theory.md 5), and where it is the only such neuron, meets the
+    others there alone: eliminated first, it leaves them a smaller D.
     """
     m, C = curvature.shape[:2]
     alone = np.flatnonzero(np.count_nonzero(R[:, :m], axis=0) == 1)
     rows, first = np.unique((R[:, alone] != 0).argmax(axis=0), return_index=True)
-    alone = alone[first]
+    r = R[rows, alone[first]][:, None, None]
+    A = r**2 * D[rows] + curvature[alone[first]]
+    sound = np.diagonal(A, axis1=1, axis2=2).min(axis=1) > 0
+    A, r, rows, alone = A[sound], r[sound], rows[sound], alone[first][sound]
     others = np.setdiff1d(np.arange(R.shape[1]), alone)
-    r = R[rows, alone][:, None, None]
-    A, E = r**2 * D[rows] + curvature[alone], r * D[rows]
+    E = r * D[rows]
     A[:, np.arange(C), np.arange(C)] *= 1 + RIDGE
     solved = np.linalg.solve(A, np.concatenate([E, gradient[alone, :, None]], axis=2))
     X, x = solved[:, :, :C], solved[:, :, C]

@@ -44,6 +44,7 @@ class Curvature:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._constant = model.problem.loss.quadratic
+        self._n_last = 1 if self._constant else model.problem.n_outputs  # features of intercepts
         self._known: dict[bytes, int] = {}
         self._products = np.empty((0, 0))
         self._F: Tensor | None = None
@@ -56,7 +57,7 @@ class Curvature:
 
     def of(self, x: Measure, A: Activations, F: Tensor) -> np.ndarray:
         """Those of x, whose activations are A, at F or at an earlier output: (k + C, k + C)."""
-        k, n_last = len(x), 1 if self._constant else len(x.b)
+        k, n_last = len(x), self._n_last
         vectors = (x.H.T if self._constant else torch.cat([x.H.T, x.G], dim=1)).cpu().numpy()
         keys = [vector.tobytes() for vector in vectors]
         at = np.array([self._known.get(key, -1) for key in keys] + [*range(-n_last, 0)], dtype=int)
@@ -78,7 +79,7 @@ class Curvature:
     def _across(self, x: Measure, A: Activations, new: np.ndarray) -> np.ndarray:
         """Products of all with the new ones, shape (k + C, len(new)); of squared error k + 1."""
         index = torch.as_tensor(new, device=x.c.device)
-        total = x.c.new_zeros(len(x) + (1 if self._constant else len(x.b)), len(new))
+        total = x.c.new_zeros(len(x) + self._n_last, len(new))
         for rows in self._model.blocks(len(x)):
             X = self._columns(x, A, rows)
             total.addmm_(X, X[index].T)
@@ -137,7 +138,8 @@ def best_masses(
     for _ in range(MAX_NEWTON):
         gains, gains_b = _gains(model, x, A, F)
         violated = (x.c == 0) & (gains > tol * beta)
-        feasible = settled and float(gains.max() * x.c.sum()) <= scaling
+        worst = float(gains.max()) if len(x) else 0.0
+        feasible = settled and worst * float(x.c.sum()) <= scaling
         if feasible or (exact and not bool(violated.any())):
             break
         index = torch.nonzero(violated | (x.c > 0))[:, 0]
