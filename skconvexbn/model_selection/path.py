@@ -163,28 +163,27 @@ def convex_bn_path(
     model._validate_params()
     training = model._training(*model._validate(X, y, sample_weight))
     seed = check_random_state(model.random_state).randint(np.iinfo(np.int32).max)
-    networks, fits = [], list[Fit]()
+    models, fits = list[ConvexBNBase](), list[Fit]()
     for rank, shrinkage in grid_points(ranks, shrinkages):
         model = copy(model).set_params(rank=rank, shrinkage=shrinkage)
         model._validate_params()
         task = model._task(training, seed)
         for beta, fit in _points(model, task, betas, eps, early_stopping):
-            networks.append(copy(model).set_params(beta=beta))
-            networks[-1]._set_fit(fit)
+            models.append(copy(model).set_params(beta=beta))
             fits.append(fit)
         if fit.interrupted:
             break
-    arrays = {name: np.array([getattr(fit, name) for fit in fits]) for name in RESULTS}
     _warn_unless_converged(fits, model)
     path = Bunch(
-        **arrays,
-        beta=np.array([n.beta for n in networks]),
-        shrinkage=np.array([n.shrinkage for n in networks]),
-        loss=np.array([f.loss for f in fits]),
+        **{name: np.array([getattr(fit, name) for fit in fits]) for name in (*RESULTS, "loss")},
+        beta=np.array([model.beta for model in models]),
+        shrinkage=np.array([model.shrinkage for model in models]),
         zero_loss=fit.zero_loss,
     )
     if return_networks:
-        path.network = networks
+        for model, fit in zip(models, fits, strict=True):
+            model._set_fit(fit)
+        path.network = models
     return path
 
 
