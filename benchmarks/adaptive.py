@@ -26,10 +26,11 @@ from sklearn.datasets import load_diabetes, make_friedman1
 from skconvexbn import ConvexBNRegressor
 from skconvexbn.losses import SquaredError
 from skconvexbn.oracle.ascent import normalise
-from skconvexbn.oracle.cones import step_scale
 from skconvexbn.oracle.hopping import N_CHAINS, BasinHopping
+from skconvexbn.oracle.multi_start import step_scale
 from skconvexbn.oracle.search import Pairs, Search
-from skconvexbn.problem import Options, Problem
+from skconvexbn.problem import Problem
+from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.torch import solve
 from skconvexbn.whitening import Whitening
 

@@ -18,7 +18,7 @@ rule's beta by interpolation in log(beta), beyond the path those at its end; R2 
 that. All rules are held to the share of beta_max that beta="auto" takes at most. Each has the
 constant that is best in the mean, for classes of accuracy less log loss; "others'" is the score
 with constants that were best on the other sets, "many rows" that of sets with more than 2,000. "The
-best beta of each" chooses by these very scores. nu is the share of noise (skconvexbn/noise.py).
+best beta of each" chooses by these very scores. nu is the share of noise (skconvexbn/auto_beta.py).
 Writes results/beta_rule_KIND.json and results/beta_rule_KIND_rules.json.
 """
 
@@ -36,7 +36,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 
 from skconvexbn import convex_bn_path
-from skconvexbn.noise import noise_share
+from skconvexbn.auto_beta import noise_share
 from skconvexbn.task import AUTO_LOG_LOSS, AUTO_SQUARED_ERROR
 
 KINDS = "regression", "classes", "outputs"

@@ -19,7 +19,7 @@ from report import save, table
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 
 from skconvexbn import ConvexBNClassifier
-from skconvexbn.problem import Options
+from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.torch import solve
 
 MAX_ROWS, MAX_TIME = 2_500, 60.0

@@ -16,9 +16,10 @@ from report import save, table
 
 from skconvexbn.arrangements import sample
 from skconvexbn.losses import BinaryLogLoss, SquaredError
-from skconvexbn.problem import Options, Problem
+from skconvexbn.problem import Problem
 from skconvexbn.solvers import cvxpy as backend
 from skconvexbn.solvers import pricing
+from skconvexbn.solvers.interface import Options
 from skconvexbn.whitening import Whitening
 
 

@@ -23,7 +23,7 @@ from adaptive import checked_dual, make_problem
 from report import FOLDER, save, table
 from sklearn.datasets import load_breast_cancer, make_friedman1
 
-from skconvexbn.problem import Options
+from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.torch import solve
 
 BETAS = (0.1, 0.3)

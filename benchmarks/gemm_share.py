@@ -25,7 +25,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from skconvexbn.losses import MultinomialLogLoss, SquaredError
 from skconvexbn.oracle.hopping import BasinHopping
 from skconvexbn.oracle.search import Search
-from skconvexbn.problem import Options, Problem
+from skconvexbn.problem import Problem
+from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.measure import Measure, Model
 from skconvexbn.solvers.torch import solve
 from skconvexbn.whitening import Whitening

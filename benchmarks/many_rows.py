@@ -22,7 +22,8 @@ from skconvexbn.losses import SquaredError
 from skconvexbn.oracle.ascent import normalise
 from skconvexbn.oracle.hopping import BasinHopping
 from skconvexbn.oracle.search import Pairs, Search
-from skconvexbn.problem import Options, Problem
+from skconvexbn.problem import Problem
+from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.torch import solve
 from skconvexbn.whitening import Whitening
 

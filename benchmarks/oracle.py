@@ -22,10 +22,10 @@ from report import save, table
 from threadpoolctl import threadpool_limits
 
 from skconvexbn.oracle.ascent import normalise
-from skconvexbn.oracle.cones import multi_start
 from skconvexbn.oracle.hopping import N_CHAINS, BasinHopping
+from skconvexbn.oracle.multi_start import multi_start
 from skconvexbn.oracle.search import Pairs, Search
-from skconvexbn.problem import Options
+from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.torch import solve
 
 BETA, SEEDS, TIMES = 0.1, (1, 2, 3), 100

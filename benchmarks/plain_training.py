@@ -24,7 +24,7 @@ from adaptive import data_sets, make_problem
 from report import save, table
 from scipy.optimize import minimize
 
-from skconvexbn.problem import Options
+from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.torch import solve
 
 BETAS = (0.1, 1.0)

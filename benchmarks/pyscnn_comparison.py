@@ -29,7 +29,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from skconvexbn import ConvexBNRegressor
-from skconvexbn.problem import Options
+from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.torch import solve
 from skconvexbn.whitening import Whitening
 

@@ -34,8 +34,9 @@ from sklearn.preprocessing import StandardScaler
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
-from skconvexbn.problem import Options, Problem
+from skconvexbn.problem import Problem
 from skconvexbn.solvers.incumbent import Incumbent
+from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.torch import solve
 from skconvexbn.whitening import Whitening
 

@@ -17,8 +17,9 @@ from sklearn.datasets import load_diabetes
 
 from skconvexbn.arrangements import sample
 from skconvexbn.losses import SquaredError
-from skconvexbn.problem import Options, Problem
+from skconvexbn.problem import Problem
 from skconvexbn.solvers import get_solver
+from skconvexbn.solvers.interface import Options
 from skconvexbn.whitening import Whitening
 
 N, P, TOL, REPEATS = 300, 200, 1e-7, 5

@@ -20,7 +20,7 @@ from report import save, table
 from sklearn.datasets import make_friedman1
 
 import skconvexbn.solvers.torch as backend
-from skconvexbn.problem import Options
+from skconvexbn.solvers.interface import Options
 from skconvexbn.threads import one_blas_thread, one_thread
 
 SHAPES = ((1000, 10), (1000, 20), (2000, 20), (2000, 40), (4000, 40), (4000, 80), (30_000, 10))

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-import time
 import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
 from copy import copy, deepcopy
-from itertools import repeat
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +22,10 @@ from .data import DistinctRows
 from .export import to_torch
 from .losses import Loss
 from .network import Network
-from .problem import Neurons, Options, Problem
-from .progress import progress
-from .solvers import BACKENDS, choose_backend, get_solver
-from .task import RESULTS, Fit, Task, Training, relative_gap
+from .problem import Neurons, Problem, relative_gap
+from .solvers import BACKENDS, choose_backend
+from .solvers.interface import Options
+from .task import RESULTS, Fit, Task, Training
 from .units import unit_problem
 from .whitening import Basis, Whitening
 
@@ -39,8 +36,8 @@ if TYPE_CHECKING:
 MIN_SPREAD, MAX_SPREAD = 1e-305, 1e307
 # A larger one changes no fit, and float32, in which searches climb, resolves no more kinks.
 MAX_BIAS_SCALE = 1e6
-# beta in the units of the solver: far above any beta_max.
-MAX_BETA = 1e150
+# A smaller tol stands for this one: gaps below it are rounding.
+MIN_TOL = 1e-9
 # What to do about the gap of a fit, by what ended it.
 ADVICE = {
     "Ctrl-C": "no full search vouches for it: fit again.",
@@ -174,8 +171,7 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         earlier = self._earlier_activations(training.rows.X)
         task = self._task(training, seed, earlier)
-        beta = task.resolve_beta(self.beta)
-        fit = self._solve(task, beta, self._start(task, earlier))
+        fit = task.solve(self.beta, self._start(task, earlier))
         model._set_fit(fit)
         self.__dict__ = model.__dict__
         return fit
@@ -190,62 +186,25 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         arrangements = None
         if chosen in ("exact", "sampled") and backend != "closed_form":
             arrangements = self._make_arrangements(chosen, problem, basis, seed, earlier)
-        labels, gated = is_classifier(self), self.activation == "gated_relu"
-        return Task(basis, problem, units, backend, arrangements, seed, labels, gated)
-
-    def _solve(
-        self,
-        task: Task,
-        beta: float,
-        start: Neurons | None = None,
-        certify: bool = True,
-        beside: Neurons | None = None,
-    ) -> Fit:
-        """Solve at beta, in the units of the data, from the neurons of ``start``."""
-        units = task.units
-        problem = task.problem.with_beta(min(beta / units.beta, MAX_BETA))
-        if self.verbose:
-            print(
-                f"[{type(self).__name__}] backend {task.backend}, beta {beta:.6g}, rank "
-                f"{task.basis.rank}, shrinkage {self.shrinkage:g}"
-            )
-        begin = time.perf_counter()
-        with progress(int(self.verbose), type(self).__name__, self.tol, units.objective) as report:
-            options = Options(
-                tol=self.tol,
-                max_iter=self.max_iter,
-                max_time=float("inf") if self.max_time is None else self.max_time,
-                seed=task.seed,
-                device=self.device,
-                start=start,
-                beside=beside,
-                gated=self.activation == "gated_relu",
-                report=report,
-                certify=certify,
-            )
-            solution = get_solver(task.backend)(problem, task.arrangements, options)
-        seconds = time.perf_counter() - begin
-        return Fit.of(task, problem, solution, beta, self.tol, seconds)
-
-    def _solve_path(
-        self,
-        task: Task,
-        betas: Iterable[float],
-        certify: bool = True,
-        beside: Sequence[Neurons | None] = (),
-    ) -> Iterator[Fit]:
-        """Fits at each of the betas, in the units of the data, from the neurons of the one before.
-
-        Those beside them at each beta may be of use too. An interrupted fit is the last.
-        Betas should descend: neurons are few at first, and those found so far all stay useful.
-        """
-        start = None
-        for beta, others in zip(betas, beside or repeat(None), strict=False):
-            fit = self._solve(task, task.resolve_beta(beta), start or others, certify, others)
-            start = fit.start
-            yield fit
-            if fit.interrupted:
-                return
+        options = Options(
+            tol=max(self.tol, MIN_TOL),
+            max_iter=self.max_iter,
+            max_time=float("inf") if self.max_time is None else self.max_time,
+            seed=seed,
+            device=self.device,
+            gated=self.activation == "gated_relu",
+        )
+        return Task(
+            basis=basis,
+            problem=problem,
+            units=units,
+            backend=backend,
+            arrangements=arrangements,
+            options=options,
+            labels=is_classifier(self),
+            verbose=int(self.verbose),
+            name=type(self).__name__,
+        )
 
     def _earlier_activations(self, X: np.ndarray) -> np.ndarray | None:
         """Pre-activations (n, m) of the previous fit's neurons, for a warm start."""

@@ -14,6 +14,12 @@ from typing import Any
 import numpy as np
 from scipy.special import entr, expit
 
+from .data import weighted_mean
+
+# Sums over the rows of a gradient up to this share of the weights are zero but for rounding.
+CENTRED = 1e-11
+# Steps of an intercept at most, in logits.
+_LONGEST = 20.0
 # Second derivatives of log losses below this fraction of the row weight are raised to it.
 _FLAT = 1e-9
 
@@ -89,6 +95,53 @@ class Loss(ABC):
             F = F + length[:, None] * step
         return F
 
+    def best_intercept(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """Minimiser over b (C,) of Loss(F + 1 b^T, Y).
+
+        Where logits saturate, Newton's method fails from far away. There it starts from twice the
+        best intercept of F / 2: the optimum at twice the temperature, where the loss bends less.
+        """
+        b, slope = self._newton_intercept(F, Y, w, np.zeros(F.shape[1]))
+        if slope > CENTRED * w.sum() and 1 < np.abs(F).max() < 1e100:
+            warmer = 2 * self.best_intercept(F / 2, Y, w)
+            near, lower = self._newton_intercept(F, Y, w, warmer)
+            b = near if lower < slope else b
+        return b
+
+    def _newton_intercept(
+        self, F: np.ndarray, Y: np.ndarray, w: np.ndarray, b: np.ndarray
+    ) -> tuple[np.ndarray, float]:
+        """Newton's method from b: where it ends, and the largest slope of the loss there."""
+        total = w.sum()
+        value = self.value(F + b, Y, w)
+        gradient = self.gradient(F + b, Y, w).sum(axis=0)
+        slope, last = float(np.abs(gradient).max()), np.inf
+        for _ in range(100):
+            if slope <= 1e-15 * total or 0.5 * last < slope <= CENTRED * total:
+                break
+            curvature = self.hessian(F + b, w).sum(axis=0)
+            if not curvature.max() > 1e-100 * total:  # the loss is flat, or not a number
+                break
+            newton = -np.linalg.lstsq(curvature, gradient, rcond=1e-14)[0]
+            descent = -float(gradient @ newton)
+            if descent <= 0:
+                break
+            step = min(1.0, float(_LONGEST / np.abs(newton).max()))
+            shortest = 1e-6 * step
+            while step > shortest:
+                there = b + step * newton
+                trial = self.value(F + there, Y, w)
+                ahead = self.gradient(F + there, Y, w).sum(axis=0)
+                # Not far beyond the minimum on the line, whose value rounding may hide.
+                if trial <= value * (1 + 1e-12) and ahead @ newton <= 0.5 * descent:
+                    break
+                step /= 2
+            else:  # at the resolution of float64
+                break
+            b, value, gradient = there, trial, ahead
+            slope, last = float(np.abs(gradient).max()), slope
+        return b, slope
+
     @abstractmethod
     def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
         """-Loss^*(-V), the dual objective of theory.md 4."""
@@ -138,6 +191,9 @@ class SquaredError(Loss):
         self, A: np.ndarray, Y: np.ndarray, w: np.ndarray, rho: float, start: np.ndarray
     ) -> np.ndarray:
         return (w[:, None] * Y + rho * A) / (w[:, None] + rho)
+
+    def best_intercept(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> np.ndarray:
+        return weighted_mean(Y - F, w)
 
     def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
         return float(np.sum(V * (Y - 0.5 * V / w[:, None])))

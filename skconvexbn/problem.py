@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from .losses import Loss
+from .losses import CENTRED, Loss
 
 Certificate = Literal["exact", "search", "sampled"]
-# Sums over the rows of a dual point up to this share of the weights are zero but for rounding.
-CENTRED = 1e-11
 # Entries of a block of features (rows, neurons).
 BLOCK_ENTRIES = 1 << 20
 # Directions H (q, m) and output weights G (m, C).
@@ -92,55 +89,10 @@ class Problem:
         return self.beta * float(np.linalg.norm(H, axis=0) @ np.linalg.norm(G, axis=1))
 
     def best_intercept(self, F: np.ndarray) -> np.ndarray:
-        """Minimiser over b (C,) of Loss(F + 1 b^T); zeros without an intercept.
-
-        Where logits saturate, Newton's method fails from far away. There it starts from twice the
-        best intercept of F / 2: the optimum at twice the temperature, where the loss bends less.
-        """
-        b = np.zeros(self.n_outputs)
+        """Minimiser over b (C,) of Loss(F + 1 b^T); zeros without an intercept."""
         if not self.fit_intercept:
-            return b
-        if self.loss.quadratic:
-            for _ in range(2):  # again for what rounding left
-                b = b + self.w @ (self.Y - F - b) / self.w.sum()
-            return b
-        b, slope = self._newton_intercept(F, b)
-        if slope > CENTRED * self.w.sum() and 1 < np.abs(F).max() < 1e100:
-            near, lower = self._newton_intercept(F, 2 * self.best_intercept(F / 2))
-            b = near if lower < slope else b
-        return b
-
-    def _newton_intercept(self, F: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float]:
-        """Newton's method from b: where it ends, and the largest slope of the loss there."""
-        total = self.w.sum()
-        value = self.loss.value(F + b, self.Y, self.w)
-        gradient = self.loss.gradient(F + b, self.Y, self.w).sum(axis=0)
-        slope, last = float(np.abs(gradient).max()), np.inf
-        for _ in range(100):
-            if slope <= 1e-15 * total or 0.5 * last < slope <= CENTRED * total:
-                break
-            curvature = self.loss.hessian(F + b, self.w).sum(axis=0)
-            if not curvature.max() > 1e-100 * total:  # the loss is flat, or not a number
-                break
-            newton = -np.linalg.lstsq(curvature, gradient, rcond=1e-14)[0]
-            descent = -float(gradient @ newton)
-            if descent <= 0:
-                break
-            step = min(1.0, float(20 / np.abs(newton).max()))  # of 20 logits
-            shortest = 1e-6 * step
-            while step > shortest:
-                there = b + step * newton
-                trial = self.loss.value(F + there, self.Y, self.w)
-                ahead = self.loss.gradient(F + there, self.Y, self.w).sum(axis=0)
-                # Not far beyond the minimum on the line, whose value rounding may hide.
-                if trial <= value * (1 + 1e-12) and ahead @ newton <= 0.5 * descent:
-                    break
-                step /= 2
-            else:  # at the resolution of float64
-                break
-            b, value, gradient = there, trial, ahead
-            slope, last = float(np.abs(gradient).max()), slope
-        return b, slope
+            return np.zeros(self.n_outputs)
+        return self.loss.best_intercept(F, self.Y, self.w)
 
     @cached_property
     def zero_intercept(self) -> np.ndarray:
@@ -151,6 +103,10 @@ class Problem:
     def zero_loss(self) -> float:
         """Loss of the network without neurons: the unit of tol ("R2 units")."""
         return self.loss_value(np.broadcast_to(self.zero_intercept, self.Y.shape))
+
+    def relative(self, gap: float) -> float:
+        """A gap in units of the zero model's loss, which may be zero."""
+        return relative_gap(gap, self.zero_loss)
 
     def dual_point(self, F: np.ndarray) -> np.ndarray:
         """V = -grad Loss at F, after the best intercept, so that 1^T V = 0 if there is one."""
@@ -172,71 +128,11 @@ class Problem:
         return self.loss.dual_value(scale * V, self.Y, self.w) + self.constant
 
 
+def relative_gap(gap: Any, zero_loss: float) -> Any:
+    """Gaps in units of the loss of the model without neurons, which may be zero."""
+    return gap / max(zero_loss, 1e-300)
+
+
 def _features(Q: np.ndarray, H: np.ndarray, gates: np.ndarray | None) -> np.ndarray:
     Z = Q @ H
     return np.maximum(Z, 0.0, out=Z) if gates is None else Z * (Q @ gates >= 0)
-
-
-@dataclass(frozen=True)
-class Round:
-    """Where a solver is after a round: values in its own units, the gap in those of tol."""
-
-    number: int
-    seconds: float
-    primal: float
-    dual: float
-    gap: float
-    n_neurons: int
-    remark: str
-
-
-@dataclass(frozen=True, eq=False)
-class Options:
-    """When a solver stops: gap <= tol * zero_loss, max_iter rounds or max_time seconds.
-
-    ``seed`` draws the starts of searches, ``device`` is where to solve, ``start`` has neurons
-    (H, G) to begin with, ``beside`` others that may be of use, those of a problem nearby; ``gated``
-    asks for the gated relaxation; ``report`` is called after every round. Without ``certify`` torch
-    leaves out the thorough searches and also stops once a round lowers the objective by no more
-    than tol / 10 * zero_loss: networks of nearly the same quality, for a fraction of the time,
-    whose gap nothing vouches for.
-    """
-
-    tol: float
-    max_iter: int
-    max_time: float = float("inf")
-    seed: int = 0
-    device: str | None = None
-    start: Neurons | None = None
-    beside: Neurons | None = None
-    gated: bool = False
-    report: Callable[[Round], None] | None = None
-    certify: bool = True
-
-
-@dataclass(frozen=True, eq=False)
-class Solution:
-    """Neurons (h_j, g_j) and intercept found for a `Problem`, with a dual point.
-
-    ``dual_norm`` is max_{||h||<=1} ||V^T relu(Q h)|| over what ``certificate`` names: all h with
-    proof ("exact"), all h as far as a search went ("search"), the sampled arrangements ("sampled";
-    with several ReLU outputs as far as a search inside each went).
-    ``gates`` (q, m) are the fixed gates of the gated relaxation, whose neurons are linear where
-    Q gates >= 0; None for ReLU. ``cut_short`` says that ``max_time`` ended the search on which the
-    dual norm rests, ``limited`` that it or ``max_iter`` ended the rounds. ``history`` has
-    (seconds, primal, dual) after each round where the solver keeps it.
-    """
-
-    H: np.ndarray
-    G: np.ndarray
-    b: np.ndarray
-    V: np.ndarray
-    dual_norm: float
-    certificate: Certificate
-    n_iter: int
-    gates: np.ndarray | None = None
-    device: str = "cpu"
-    interrupted: bool = False
-    cut_short: bool = False
-    limited: bool = False
-    history: tuple[tuple[float, float, float], ...] = ()

@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .problem import Round
+from .solvers.interface import Round
 
-# With tol=0 the bar is full at this gap.
-MIN_TOL = 1e-9
 BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
 
 
@@ -44,7 +42,6 @@ def progress(
 
 def done(gap: float, tol: float) -> float:
     """How far the logarithm of the gap is on its way from 1 to tol, in [0, 1]."""
-    tol = max(tol, MIN_TOL)
     if gap <= tol:
         return 1.0
     return max(math.log(gap) / math.log(tol), 0.0) if gap < 1 else 0.0

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
 
 import numpy as np
 
 from .arrangements import Arrangements
+from .auto_beta import auto_beta
 from .data import DistinctRows
 from .losses import Loss
 from .network import Network, simplify
-from .noise import noise_share, total_variation
-from .oracle.cones import gated_dual_norm, multi_start, step_scale
-from .problem import Certificate, Neurons, Problem, Solution
+from .oracle.cones import gated_dual_norm
+from .oracle.multi_start import multi_start, step_scale
+from .problem import Certificate, Neurons, Problem
+from .progress import progress
+from .solvers import get_solver
+from .solvers.interface import Ending, Options, Solution
 from .units import Units
 from .whitening import Basis, Whitening
 
 # Starts, steps and last step of the oracle behind beta="auto", which needs no more.
 ORACLE = 60, 30, 0.01
-
-
-class AutoRule(NamedTuple):
-    """The constant of beta="auto", and the largest share of beta_max that it takes."""
-
-    constant: float
-    share: float
-
-
-# Few rows, or few of one class, would leave no neurons without the share; a tenth for log loss
-# would follow classes of next to no weight.
-AUTO_SQUARED_ERROR, AUTO_LOG_LOSS = AutoRule(0.5, 0.1), AutoRule(0.16, 0.2)
-# Of squared error on one-hot vectors, which the above alone would give too many neurons: the
-# constant of the least beta.
-ONE_HOT = 0.7
 # beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
 BETA_LIMIT = 1e-7
-# Gaps below this fraction of the zero model's loss are rounding.
-ROUNDING = 1e-9
+# beta in the units of the solver: far above any beta_max.
+MAX_BETA = 1e150
 # Of a fit, what a path has arrays of and estimators, with an underscore, have as attributes.
 RESULTS = (
     "rank",
@@ -64,10 +55,10 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What all fits at one rank and shrinkage share: the problem at beta = 0 and its solver.
+    """What all fits at one rank and shrinkage share: the problem at beta = 0 and how to solve it.
 
-    ``labels`` says that the targets stand for classes, ``gated`` that neurons are linear where the
-    gates of the arrangements are open.
+    ``labels`` says that the targets stand for classes; ``verbose`` and ``name`` are those of the
+    estimator, for what is printed.
     """
 
     basis: Basis
@@ -75,9 +66,55 @@ class Task:
     units: Units
     backend: str
     arrangements: Arrangements | None
-    seed: int
+    options: Options
     labels: bool
-    gated: bool
+    verbose: int
+    name: str
+
+    def solve(
+        self,
+        beta: float | str,
+        start: Neurons | None = None,
+        certify: bool = True,
+        beside: Neurons | None = None,
+    ) -> Fit:
+        """Fit at beta, in the units of the data, from the neurons of ``start``.
+
+        Those ``beside`` it, in the solver's units too, may be of use.
+        """
+        beta, units = self.resolve_beta(beta), self.units
+        problem = self.problem.with_beta(min(beta / units.beta, MAX_BETA))
+        if self.verbose:
+            print(
+                f"[{self.name}] backend {self.backend}, beta {beta:.6g}, rank {self.basis.rank}, "
+                f"shrinkage {self.basis.shrinkage:g}"
+            )
+        begin = time.perf_counter()
+        with progress(self.verbose, self.name, self.options.tol, units.objective) as report:
+            options = replace(
+                self.options, start=start, beside=beside, certify=certify, report=report
+            )
+            solution = get_solver(self.backend)(problem, self.arrangements, options)
+        return Fit.of(self, problem, solution, beta, time.perf_counter() - begin)
+
+    def path(
+        self,
+        betas: Iterable[float],
+        certify: bool = True,
+        beside: Sequence[Neurons | None] = (),
+    ) -> Iterator[Fit]:
+        """Fits at each of the betas, from the neurons of the one before; Ctrl-C ends the last.
+
+        Those beside them at each beta may be of use too. Betas should descend: neurons are few at
+        first, and those found so far all stay useful.
+        """
+        start = None
+        for beta, others in zip(betas, beside or repeat(None), strict=False):
+            fit = self.solve(beta, start or others, certify, others)
+            start = fit.start
+            yield fit
+            if fit.interrupted:
+                return
 
     def beta_max(self, n_starts: int, n_steps: int, last_step: float) -> float:
         """Smallest beta of the zero model, in the solver's units, by a search (theory.md 4).
@@ -86,10 +123,11 @@ class Task:
         """
         Q, V = self.problem.Q, self.problem.dual_point(np.zeros_like(self.problem.Y))
         root = np.sqrt(self.problem.w)
-        if self.gated and self.arrangements is not None:
+        if self.options.gated and self.arrangements is not None:
             found = gated_dual_norm(Q, V, self.arrangements)
         else:
-            starts = self.basis.random_directions(n_starts, np.random.RandomState(self.seed))
+            rng = np.random.RandomState(self.options.seed)
+            starts = self.basis.random_directions(n_starts, rng)
             scale = step_scale(Q, self.problem.w)
             found = multi_start(Q, V, starts, n_steps, last_step, scale)
         size = np.linalg.norm(root) * np.linalg.norm(root[:, None] * Q)
@@ -98,46 +136,18 @@ class Task:
     def resolve_beta(self, beta: float | str) -> float:
         """Beta in the units of the data: as given, by the rule for "auto", or the limit for 0.
 
-        The rule goes by the noise in the targets, see ``_by_noise``, up to a share of beta_max, the
-        smallest beta of the zero model; targets that do not vary get this share. Where beta_max is
-        zero, so is the network at any beta, and the unit stands for all but 0.
+        Where beta_max, the smallest beta of the zero model, is zero, so is the network at any beta,
+        and the unit stands for all but 0.
         """
         problem, units = self.problem, self.units
-        squared = problem.loss.quadratic
-        interpolates = self.backend == "closed_form" and squared and problem.n_outputs == 1
+        scalar = problem.loss.quadratic and problem.n_outputs == 1
+        interpolates = self.backend == "closed_form" and scalar
         if not isinstance(beta, str) and (beta > 0 or interpolates):
             return float(beta)
         beta_max = units.beta * self.beta_max(*ORACLE)
         if beta == 0:
             return float(BETA_LIMIT * (beta_max or units.beta))
-        if beta_max == 0:
-            return float(units.beta)
-        rule = AUTO_SQUARED_ERROR if squared else AUTO_LOG_LOSS
-        return float(min(self._by_noise(rule.constant, beta_max), rule.share * beta_max))
-
-    def _by_noise(self, constant: float, beta_max: float) -> float:
-        """A constant times nu^1.5 q n^-1/4, and times std(Y) if the error is squared.
-
-        nu is the share of noise in the targets (theory.md 8). One-hot vectors with squared error
-        get 0.7 var(Y) sqrt(q) / beta_max at least, beta_max in the units of the data, as the
-        result. Infinite where Y does not vary.
-        """
-        problem, units = self.problem, self.units
-        q, total, variation = problem.Q.shape[1], problem.w.sum(), total_variation(problem)
-        if variation == 0:
-            return np.inf
-        rule = constant * noise_share(problem) ** 1.5 * q / (units.weight * total) ** 0.25
-        if not problem.loss.quadratic:
-            return rule
-        deviation = units.output * np.sqrt(variation / total)
-        if self.labels and problem.n_outputs > 1:
-            return max(rule * deviation, ONE_HOT * deviation**2 * np.sqrt(q) / beta_max)
-        return rule * deviation
-
-
-def relative_gap(gap: Any, zero_loss: float) -> Any:
-    """Gaps as fractions of the loss of the model without neurons, which may be zero."""
-    return gap / max(zero_loss, 1e-300)
+        return auto_beta(problem, units, beta_max, self.labels) if beta_max else float(units.beta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +155,7 @@ class Fit:
     """A network with its certificate, in the units of the data.
 
     ``start`` has its neurons (H, G) in those of the solver, if there are any: another fit of the
-    task may start there. ``cut_short`` says that ``max_time`` ended the search that would vouch for
-    the gap, ``limited`` that it or ``max_iter`` ended the rounds.
+    task may start there.
     """
 
     network: Network
@@ -157,10 +166,7 @@ class Fit:
     dual_gap: float
     zero_loss: float
     certificate: Certificate
-    converged: bool
-    interrupted: bool
-    cut_short: bool
-    limited: bool
+    ended_by: Ending
     n_iter: int
     backend: str
     device: str
@@ -174,7 +180,6 @@ class Fit:
         problem: Problem,
         solution: Solution,
         beta: float,
-        tol: float,
         seconds: float,
     ) -> Fit:
         """Fit of a task's problem at this beta, which took so long, by a solution of it."""
@@ -184,7 +189,12 @@ class Fit:
         b = problem.loss.canonical_intercept(b)
         units, objective = task.units, problem.primal(H, G, b, gates)
         gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
-        closed = bool(gap <= max(tol, ROUNDING) * problem.zero_loss)
+        ended_by, tol = solution.ended_by, task.options.tol
+        if ended_by not in ("Ctrl-C", "max_time"):
+            if gap <= tol * problem.zero_loss:
+                ended_by = "tol"
+            elif ended_by == "tol":  # by the solver's rounding
+                ended_by = "solver"
         objective, gap, zero_loss = (
             units.objective * v for v in (objective, gap, problem.zero_loss)
         )
@@ -202,10 +212,7 @@ class Fit:
             dual_gap=gap,
             zero_loss=zero_loss,
             certificate=solution.certificate,
-            converged=closed and not solution.interrupted and not solution.cut_short,
-            interrupted=solution.interrupted,
-            cut_short=solution.cut_short,
-            limited=solution.limited,
+            ended_by=ended_by,
             n_iter=solution.n_iter,
             backend=task.backend,
             device=solution.device,
@@ -214,15 +221,14 @@ class Fit:
         )
 
     @property
-    def ended_by(self) -> str:
-        """What ended it: "tol", "Ctrl-C", "max_time" a search, a "limit", or the "solver"."""
-        if self.converged:
-            return "tol"
-        if self.interrupted:
-            return "Ctrl-C"
-        if self.cut_short:
-            return "max_time"
-        return "limit" if self.limited else "solver"
+    def converged(self) -> bool:
+        """Whether the gap is at most tol, and the search that vouches for it came to its end."""
+        return self.ended_by == "tol"
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self.ended_by == "Ctrl-C"
 
     @property
     def dual_objective(self) -> float:

@@ -12,8 +12,9 @@ from sklearn.exceptions import ConvergenceWarning
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.arrangements import enumerate_all, sample
 from skconvexbn.losses import MultinomialLogLoss, SquaredError
-from skconvexbn.problem import Options, Problem
+from skconvexbn.problem import Problem
 from skconvexbn.solvers import cvxpy as backend
+from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.pricing import Pricing
 from skconvexbn.whitening import Whitening
 

@@ -345,11 +345,11 @@ def test_lines_where_no_bar_can_be_shown(monkeypatch, capsys):
         (1.0, 1e-3, 0.0),
         (0.1, 1e-2, 0.5),
         (1e-2, 1e-2, 1.0),
-        (0.0, 0.0, 1.0),
-        (1e-3, 0.0, 1 / 3),
+        (0.0, 1e-9, 1.0),
+        (1e-3, 1e-9, 1 / 3),
         (np.inf, 1e-3, 0.0),
         (0.5, 2.0, 1.0),
-        (-1e-16, 0.0, 1.0),
+        (-1e-16, 1e-9, 1.0),
     ],
 )
 def test_the_bar_is_logarithmic(gap, tol, expected):

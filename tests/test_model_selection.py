@@ -28,9 +28,9 @@ from skconvexbn import (
     ConvexBNRegressor,
     ConvexBNRegressorCV,
 )
-from skconvexbn.base import ConvexBNBase
 from skconvexbn.model_selection.estimators import neg_brier_score, neg_log_loss
 from skconvexbn.solvers.adaptive import solve_adaptive
+from skconvexbn.task import Task
 from skconvexbn.threads import _Limits, one_blas_thread, one_thread
 from skconvexbn.whitening import Whitening
 
@@ -147,14 +147,14 @@ def test_one_whitening_a_fold(data, monkeypatch):
 def test_fits_begin_beside_those_of_the_shrinkage_before(data, monkeypatch):
     """Neurons of one shrinkage are directions of the other's Q: the same activations."""
     X, y, _, _ = data
-    seen, solve = [], ConvexBNBase._solve
+    seen, solve = [], Task.solve
 
-    def recorded(self, task, beta, start=None, certify=True, beside=None):
-        fit = solve(self, task, beta, start, certify, beside)
-        seen.append((self.shrinkage, task.problem.Q, fit.start, beside, certify))
+    def recorded(task, beta, start=None, certify=True, beside=None):
+        fit = solve(task, beta, start, certify, beside)
+        seen.append((task.basis.shrinkage, task.problem.Q, fit.start, beside, certify))
         return fit
 
-    monkeypatch.setattr(ConvexBNBase, "_solve", recorded)
+    monkeypatch.setattr(Task, "solve", recorded)
     ConvexBNRegressorCV(
         betas=[0.5, 0.2], shrinkages=(0.0, 1.0), cv=3, backend="torch", random_state=0
     ).fit(X, y)

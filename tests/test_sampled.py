@@ -13,10 +13,11 @@ from skconvexbn import ConvexBNClassifier, ConvexBNRegressor, ConvexBNRegressorC
 from skconvexbn.arrangements import enumerate_all, sample
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skconvexbn.oracle.cones import in_arrangements
-from skconvexbn.problem import Options, Problem
-from skconvexbn.solvers import columns, cones, gated
+from skconvexbn.problem import Problem
+from skconvexbn.solvers import column_generation, gated, interior_point
 from skconvexbn.solvers import cvxpy as cvxpy_backend
 from skconvexbn.solvers import torch as backend
+from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.measure import Model
 from skconvexbn.solvers.second_order import Scaling, jordan, longest_in_cone, of_eigenvalues
 from skconvexbn.whitening import Whitening
@@ -117,7 +118,7 @@ def test_column_generation_agrees_with_the_interior_point_method(loss):
     problem = make_problem(loss)
     arrangements = sample(problem.Q, directions(problem, 20))
     model = Model(problem, torch.device("cpu"))
-    by_columns = columns.solve_columns(model, arrangements, Options(1e-7, 100))
+    by_columns = column_generation.solve_columns(model, arrangements, Options(1e-7, 100))
     by_steps = backend.solve(problem, arrangements, Options(1e-7, 100))
     assert abs(primal(problem, by_columns) - primal(problem, by_steps)) <= 1e-6 * problem.zero_loss
 
@@ -208,7 +209,7 @@ def test_function_of_eigenvalues():
 
 def test_complementarities_are_led_back_into_the_range():
     products = torch.tensor([-5.0, 0.1, 1.0, 3.0, 100.0])
-    led = cones._led_back(products, 1.0)
+    led = interior_point._led_back(products, 1.0)
     torch.testing.assert_close(led, torch.tensor([5.5, 0.4, 0.0, -1.0, -2.0]))
 
 
@@ -216,7 +217,7 @@ def test_corrections_save_steps(monkeypatch):
     problem = make_problem(n=120, d=6)
     arrangements = sample(problem.Q, directions(problem, 60))
     corrected = backend.solve(problem, arrangements, Options(1e-8, 100))
-    monkeypatch.setattr(cones, "MAX_CORRECTIONS", 0)
+    monkeypatch.setattr(interior_point, "MAX_CORRECTIONS", 0)
     plain = backend.solve(problem, arrangements, Options(1e-8, 100))
     assert corrected.n_iter < plain.n_iter
     assert max(gap(problem, corrected), gap(problem, plain)) <= 1e-8 * problem.zero_loss

@@ -7,8 +7,9 @@ from reference import basis
 
 from skconvexbn.arrangements import enumerate_all
 from skconvexbn.oracle.ascent import Slope, fast_bfloat16, normalise
-from skconvexbn.oracle.cones import in_arrangements, multi_start, step_scale
+from skconvexbn.oracle.cones import in_arrangements
 from skconvexbn.oracle.hopping import BasinHopping
+from skconvexbn.oracle.multi_start import multi_start, step_scale
 from skconvexbn.oracle.search import Maxima, Search
 
 DEVICES = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]

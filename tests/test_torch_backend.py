@@ -16,11 +16,12 @@ from skconvexbn.arrangements import enumerate_all
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skconvexbn.oracle.hopping import BasinHopping
 from skconvexbn.oracle.search import Search
-from skconvexbn.problem import Options, Problem
+from skconvexbn.problem import Problem
 from skconvexbn.solvers import adaptive, descent, get_solver, nonnegative
 from skconvexbn.solvers import torch as backend
 from skconvexbn.solvers.adaptive import solve_adaptive
 from skconvexbn.solvers.descent import _value_and_gradient, descend
+from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.masses import Curvature, best_masses
 from skconvexbn.solvers.measure import Activations, Measure, Model, gram
 from skconvexbn.whitening import Whitening
@@ -467,8 +468,7 @@ def test_a_limit_ends_no_round_that_began_before_it(monkeypatch):
     solution = backend.solve(make_problem("squared"), None, Options(1e-9, 100))
     assert asked[:2] == [0, 0]
     assert solution.n_iter == 2
-    assert solution.limited
-    assert not solution.cut_short
+    assert solution.ended_by == "limit"
 
 
 def test_stopping_later_is_never_worse():

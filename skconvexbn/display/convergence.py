@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..classifier import ConvexBNClassifier
+from ..problem import relative_gap
 from ..regressor import ConvexBNRegressor
-from ..task import relative_gap
 from .base import Display
 
 if TYPE_CHECKING:

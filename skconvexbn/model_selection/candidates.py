@@ -68,8 +68,8 @@ def score_paths(
             model._set_fit(fit)
             fitted = perf_counter()
             score = _number(scorer(model, X, y, **score_params))
-            scored = perf_counter()
-            results.append((score, fitted - begin, scored - fitted, fit.limited))
+            scored, limited = perf_counter(), fit.ended_by in ("limit", "max_time")
+            results.append((score, fitted - begin, scored - fitted, limited))
             if label and len(results) % len(betas) == 0:
                 _report(label, model, betas, _columns(results[-len(betas) :]))
             begin = perf_counter()
@@ -109,7 +109,7 @@ def _candidate_fits(
             fit.start and (task.basis.translate(fit.start[0], fit.basis), fit.start[1])
             for fit in before
         ]
-        for fit in model._solve_path(task, betas, certify=False, beside=beside):
+        for fit in task.path(betas, certify=False, beside=beside):
             if fit.interrupted:
                 raise KeyboardInterrupt
             fits.append(fit)

@@ -272,7 +272,7 @@ class CrossValidated(ConvexBNBase):
                 )
             paths = dict(zip(used, fits, strict=True))
             start = deepcopy(paths[i][j].start)  # arrays that ray returns are read-only
-        best = models[i]._solve(task, task.resolve_beta(betas[j]), start)
+        best = task.solve(betas[j], start)
         self._set_fit(best)
         if self.average:
             paths[i][j] = best

@@ -240,7 +240,7 @@ def _points(
     last = np.inf
     stops = automatic if early_stopping == "auto" else early_stopping
     constant = not task.basis.rank and model.fit_intercept  # features, whatever neurons do
-    for beta, fit in zip(grid.tolist(), model._solve_path(task, grid), strict=False):
+    for beta, fit in zip(grid.tolist(), task.path(grid), strict=False):
         yield beta, fit
         unit = model.tol * fit.zero_loss
         changed = fit.loss > unit and abs(last - fit.loss) >= UNCHANGED * unit

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from .circles import MAX_COLUMNS, ONE_CIRCLE
-from .cones import ROUNDING
 from .search import MAX_POOL, NEAR, Maxima, Pairs, Search, join, n_signs
 
 # Chains, of each sign at first.
@@ -28,6 +27,8 @@ N_CHAINS = 300
 SHARE_NEAR = 0.5
 # Share of the chains, the last, that begin anew every generation.
 FRESH = 0.2
+# Where rows leave no direction, what is left of it, which is rounding, is no longer than this.
+SHORTEST = 1e-9
 # Rows that a hop puts on their kinks at most, and where maxima are narrow.
 MAX_KINKS, MORE_KINKS = 3, 6
 # Its noise besides, less at least where they are, and bounds of the first step after it.
@@ -152,7 +153,7 @@ class BasinHopping:
         more = search.turns(n_kinks, n)
         rows = [np.where(more >= k, search.draw(self._likely, n), -1) for k in range(n_kinks)]
         on = search.on_kinks(H, np.array(rows))
-        on *= search.length(H) / np.maximum(search.length(on), ROUNDING)
+        on *= search.length(H) / np.maximum(search.length(on), SHORTEST)
         hops = on + noise * search.noise(H.shape)
         size = np.clip(search.length(hops - H) / 2, *STEPS)
         if k := self._n_swept(n):

@@ -112,7 +112,7 @@ class Search:
     Q : Tensor of shape (n, q), float64
     seed : int
     step_scale : ndarray of shape (q, 1), optional
-        Lengths by which the entries of h move, see ``cones.step_scale``; ones by default.
+        Lengths by which the entries of h move, see ``multi_start.step_scale``; ones by default.
     shrink : int
         Blocks of activations are smaller by this factor.
     device : torch.device, optional
@@ -162,7 +162,7 @@ class Search:
     ) -> Maxima:
         """Maxima from random starts, the pool of earlier ones, and the active neurons.
 
-        With many rows any of these starts climb, and the active neurons count as they are too.
+        With many rows only some of them climb, and the active neurons count as they are too.
         """
         H, G, size = self._starts(V, active, pool, n_random)
         width = self.width(V, beta)

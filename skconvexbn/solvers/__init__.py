@@ -7,9 +7,10 @@ from importlib import import_module
 
 from ..arrangements import Arrangements, count_arrangements
 from ..oracle.circles import ONE_CIRCLE
-from ..problem import Options, Problem, Solution
+from ..problem import Problem
 from ..whitening import Basis
 from .closed_form import violated_condition
+from .interface import Options, Solution
 
 Solver = Callable[[Problem, Arrangements | None, Options], Solution]
 

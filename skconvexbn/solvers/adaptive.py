@@ -20,12 +20,12 @@ from scipy.optimize import minimize_scalar
 
 from ..oracle.ascent import normalise
 from ..oracle.circles import MAX_COLUMNS, complete
-from ..oracle.cones import step_scale
 from ..oracle.hopping import BasinHopping
+from ..oracle.multi_start import step_scale
 from ..oracle.search import MAX_POOL, N_RANDOM, NEAR, Maxima, Pairs, Search, join, join_pairs
-from ..problem import Options, Solution
 from .descent import descend
 from .incumbent import Incumbent
+from .interface import Options, Solution
 from .masses import Curvature, best_masses
 from .measure import Measure, Model
 
@@ -161,7 +161,7 @@ class _Run:
             subset = Model(problem.subset(rows), self.model.Q.device, self.shrink)
             few = solve_adaptive(subset, self._start_options(), self.shrink, self.search.device)
             self.best.offer(few.H, few.G, few.b)
-            if few.interrupted:
+            if few.ended_by == "Ctrl-C":
                 raise KeyboardInterrupt
             return Measure.of_weights(t(few.H), t(few.G), t(few.b))
         H = self.step_scale * rng.standard_normal((q, N_START))
@@ -327,7 +327,7 @@ class _Run:
         """Generations that a thorough search at the gap of now takes, within its bounds."""
         best, problem = self.best, self.problem
         allowed = max(self.options.tol, best.gap, RESOLUTION)
-        share = problem.penalty(best.H, best.G) / max(problem.zero_loss, 1e-300)
+        share = problem.relative(problem.penalty(best.H, best.G))
         length = len(best.G) * (CROWDED * max(1.0, share / USUAL) / allowed) ** 0.75
         if width == 1 or problem.Q.shape[1] <= MAX_COLUMNS:
             return length

@@ -15,10 +15,11 @@ from scipy.sparse.csgraph import connected_components
 
 from ..arrangements import Arrangements
 from ..network import merge, prune
-from ..problem import Options, Problem, Solution
+from ..problem import Problem
 from ..whitening import Basis
 from .group_lasso import group_lasso
 from .incumbent import Incumbent
+from .interface import Options, Solution
 
 # Exact copositive maximum by enumerating supports up to this many classes.
 MAX_SUPPORTS = 12

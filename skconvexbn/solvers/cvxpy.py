@@ -19,9 +19,10 @@ import scipy.sparse as sp
 
 from ..arrangements import Arrangements
 from ..oracle.cones import Cuts
-from ..problem import Certificate, Options, Problem, Solution
+from ..problem import Certificate, Problem
 from .group_lasso import MAX_UNKNOWNS, group_lasso
 from .incumbent import Incumbent
+from .interface import Options, Solution
 from .pricing import Pricing
 
 # Where Clarabel cannot go on, its best point is taken ("accept_unknown"): the gap judges it.

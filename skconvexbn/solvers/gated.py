@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from ..arrangements import Arrangements
-from ..problem import Options, Solution
 from .incumbent import Incumbent
+from .interface import Options, Solution
 from .measure import Model
 
 # Relaxation, first penalty of the splits, and the ratio of residuals at which it is changed.

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..problem import Certificate, Options, Problem, Round, Solution
+from ..problem import Certificate, Problem
+from .interface import Ending, Options, Round, Solution
 
 
 class Incumbent:
@@ -34,7 +35,7 @@ class Incumbent:
     @property
     def gap(self) -> float:
         """Duality gap in units of the zero model's loss."""
-        return (self.primal - self.dual) / max(self.problem.zero_loss, 1e-300)
+        return self.problem.relative(self.primal - self.dual)
 
     @property
     def closed(self) -> bool:
@@ -78,8 +79,8 @@ class Incumbent:
 
     def run(self, rounds: Iterable[str]) -> Solution:
         """Go through rounds, which yield remarks, until tol, a limit or Ctrl-C ends them."""
-        history = []
-        interrupted = limited = False
+        history, limited = [], False
+        ended_by: Ending
         try:
             for remark in rounds:
                 last = self.last_round
@@ -90,17 +91,24 @@ class Incumbent:
                     gap = max(self.gap, 0.0)  # less is rounding
                     self.options.report(Round(self.n_iter, *values, gap, len(self.G), remark))
                 if (last and self.vouched) or self.closed:
-                    limited = not (self.closed or self.finished)
+                    limited = True
                     break
+            ended_by = self._ending(limited)
         except KeyboardInterrupt:
-            interrupted = True
+            ended_by = "Ctrl-C"
         return Solution(
             *(self.H, self.G, self.b, self.V, self.dual_norm, self.certificate),
             n_iter=max(self.n_iter, 1),
             gates=self.gates,
             device=self.device,
-            interrupted=interrupted,
-            cut_short=self.cut_short,
-            limited=limited,
+            ended_by=ended_by,
             history=tuple(history),
         )
+
+    def _ending(self, limited: bool) -> Ending:
+        """What ended the rounds, which a limit may have done."""
+        if self.cut_short:
+            return "max_time"
+        if self.closed:
+            return "tol"
+        return "limit" if limited and not self.finished else "solver"

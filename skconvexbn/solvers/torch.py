@@ -9,12 +9,13 @@ from dataclasses import replace
 import torch
 
 from ..arrangements import Arrangements
-from ..problem import Options, Problem, Solution
+from ..problem import Problem
 from ..threads import one_blas_thread, one_thread
 from .adaptive import solve_adaptive
-from .columns import solve_columns
-from .cones import solve_cones
+from .column_generation import solve_columns
 from .gated import solve_gated
+from .interface import Options, Solution
+from .interior_point import solve_cones
 from .measure import Model
 
 # Smallest n * q for which device=None takes a CUDA device that is present.
@@ -22,7 +23,7 @@ MIN_CUDA_SIZE = 1_000_000
 # Largest n * q solved on one thread. Two are 1.1 to 1.7 times faster on idle cores and 2 to 3 times
 # slower where one is busy (benchmarks/threads.py): small fits, which come in numbers, do without.
 MAX_ONE_THREAD = 50_000
-# With more rows the systems of n equations of `cones` and `gated` are too large.
+# With more rows the systems of n equations of `interior_point` and `gated` are too large.
 MAX_SYSTEM = 10_000
 # Blocks are made smaller by these factors when a device runs out of memory.
 SHRINK = (1, 8, 64)

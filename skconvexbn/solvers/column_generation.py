@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from ..arrangements import Arrangements
 from ..oracle.search import Pairs
-from ..problem import Options, Solution
 from .incumbent import Incumbent
+from .interface import Options, Solution
 from .masses import Curvature, best_masses
 from .measure import Measure, Model
 from .pricing import Pricing

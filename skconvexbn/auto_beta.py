@@ -1,13 +1,30 @@
-"""How much of the targets' variance is noise, by a linear fit and by neighbours (theory.md 8)."""
+"""The rule behind beta="auto": by the share of noise in the targets' variance (theory.md 8)."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from .data import weighted_mean
 from .problem import Problem
+from .units import Units
 
+
+class Rule(NamedTuple):
+    """A constant times nu^1.5 q n^-1/4, and the largest share of beta_max that it takes."""
+
+    constant: float
+    share: float
+
+
+# Few rows, or few of one class, would leave no neurons without the share; a tenth for log loss
+# would follow classes of next to no weight.
+SQUARED_ERROR, LOG_LOSS = Rule(0.5, 0.1), Rule(0.16, 0.2)
+# Of squared error on one-hot vectors, which the above alone would give too many neurons: the
+# constant of the least beta.
+ONE_HOT = 0.7
 N_NEIGHBOURS = 3
 # Rows whose neighbours are looked for, at most: enough to tell the share to some per cent.
 MAX_ROWS = 2_000
@@ -15,6 +32,28 @@ MAX_ROWS = 2_000
 LEAST = 0.01
 # Variances below this are rounding, in units of the mean square.
 ROUNDING = 1e-24
+
+
+def auto_beta(problem: Problem, units: Units, beta_max: float, labels: bool) -> float:
+    """A constant times nu^1.5 q n^-1/4 in the units of the data, and std(Y) if it is squared error.
+
+    nu is the share of noise in the targets. No more than a share of beta_max, the smallest beta of
+    the zero model in the same units, which targets that do not vary get. One-hot vectors of labels
+    with squared error get 0.7 var(Y) sqrt(q) / beta_max at least.
+    """
+    squared = problem.loss.quadratic
+    rule = SQUARED_ERROR if squared else LOG_LOSS
+    largest = rule.share * beta_max
+    q, total, variation = problem.Q.shape[1], problem.w.sum(), total_variation(problem)
+    if variation == 0:
+        return float(largest)
+    beta = rule.constant * noise_share(problem) ** 1.5 * q / (units.weight * total) ** 0.25
+    if squared:
+        deviation = units.output * np.sqrt(variation / total)
+        beta *= deviation
+        if labels and problem.n_outputs > 1:
+            beta = max(beta, ONE_HOT * deviation**2 * np.sqrt(q) / beta_max)
+    return float(min(beta, largest))
 
 
 def noise_share(problem: Problem) -> float:

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skconvexbn import noise
+from skconvexbn import auto_beta
+from skconvexbn.auto_beta import LEAST, noise_share
 from skconvexbn.data import DistinctRows
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
-from skconvexbn.noise import LEAST, noise_share
 from skconvexbn.units import unit_problem
 from skconvexbn.whitening import Whitening
 
@@ -98,9 +98,9 @@ def test_some_rows_of_many_tell_nearly_the_same(monkeypatch):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((3000, 3))
     y = np.sin(3 * X[:, 0]) * X[:, 1] + 0.4 * rng.standard_normal(3000)
-    monkeypatch.setattr(noise, "MAX_ROWS", 3000)
+    monkeypatch.setattr(auto_beta, "MAX_ROWS", 3000)
     all_rows = share(X, y)
-    monkeypatch.setattr(noise, "MAX_ROWS", 700)
+    monkeypatch.setattr(auto_beta, "MAX_ROWS", 700)
     some = share(X, y)
     assert some != all_rows
     assert some == pytest.approx(all_rows, rel=0.2)

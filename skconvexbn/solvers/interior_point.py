@@ -24,8 +24,8 @@ from torch import Tensor
 
 from ..arrangements import Arrangements
 from ..oracle.cones import project_onto_cone
-from ..problem import Options, Solution
 from .incumbent import Incumbent
+from .interface import Options, Solution
 from .masses import best_masses
 from .measure import Measure, Model, gram
 from .second_order import Scaling, jordan, longest_in_cone, of_eigenvalues
