@@ -24,7 +24,7 @@ from .losses import Loss
 from .network import Network
 from .problem import Neurons, Problem, relative_gap
 from .solvers import BACKENDS, choose_backend
-from .solvers.interface import Options
+from .solvers.interface import Ending, Options
 from .task import RESULTS, Fit, Task, Training
 from .units import unit_problem
 from .whitening import Basis, Whitening
@@ -39,9 +39,9 @@ MAX_BIAS_SCALE = 1e6
 # A smaller tol stands for this one: gaps below it are rounding.
 MIN_TOL = 1e-9
 # What to do about the gap of a fit, by what ended it.
-ADVICE = {
+ADVICE: dict[Ending, str] = {
     "Ctrl-C": "no full search vouches for it: fit again.",
-    "max_time": "max_time ended the search that would vouch for it: increase max_time.",
+    "max_time": "max_time ended the search that would vouch for it: increase max_time, or beta.",
     "limit": "increase the limit that was reached, or tol, or beta.",
     "solver": "the solver gets no further: increase tol or beta, or take another backend.",
 }
@@ -248,8 +248,8 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
             setattr(self, f"{name}_", getattr(fit, name))
         self._tol = fit.tol
         self.mean_ = fit.basis.whitening.mean.copy()
-        self.scale_ = fit.basis.whitening.scale
-        self.singular_values_ = fit.basis.singular_values
+        self.scale_ = fit.basis.whitening.scale.copy()
+        self.singular_values_ = fit.basis.singular_values.copy()
         self._set_network(fit.network)
 
     def _warn_unless_converged(self, fit: Fit) -> None:

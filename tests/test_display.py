@@ -251,7 +251,7 @@ def test_neurons_by_class_with_names_of_features():
     assert alone.ax_ is ax[0]
     assert alone.activations_image_ is None
     assert display.plot(kind="activations").colorbar_ is None
-    with pytest.raises(ValueError, match="kind='both' takes an ax of two axes, got 1"):
+    with pytest.raises(ValueError, match="ax must be 2 Matplotlib axes here, got <Axes"):
         display.plot(ax=ax[0])
     with pytest.raises(ValueError, match="kind must be 'both' or 'activations' or 'weights' here"):
         display.plot(kind="all")
@@ -421,3 +421,35 @@ def test_activations_by_many_classes():
     assert shown[0] == "c00"
     assert set(shown) <= set(many)
     plt.close("all")
+
+
+def test_styles_may_have_the_other_names_of_their_arguments(fits, path):
+    lines = ConvergenceDisplay.from_estimator(
+        fits["adaptive"],
+        line_kw={"linestyle": ":", "ds": "default"},
+        fill_between_kw={"linewidth": 2},
+    )
+    assert {line.get_linestyle() for line in lines.lines_} == {":"}
+    assert {line.get_drawstyle() for line in lines.lines_} == {"default"}
+    assert lines.band_.get_linewidth() == 2
+    drawn = RegularizationPathDisplay.from_path(
+        path, line_kw={"markersize": 2}, fill_between_kw={"lw": 3, "label": "band"}
+    )
+    assert drawn.lines_[0].get_markersize() == 2
+    assert drawn.bands_[0].get_linewidth() == 3
+    assert drawn.bands_[0].get_label() == "band"
+
+
+def test_images_may_have_a_norm(fits):
+    norm = matplotlib.colors.CenteredNorm()
+    display = NeuronsDisplay.from_estimator(fits["classes"], X, weights_kw={"norm": norm})
+    assert display.weights_image_.norm is norm
+
+
+def test_what_cannot_be_drawn_is_said():
+    with pytest.raises(ValueError, match="There is nothing to plot"):
+        RegularizationPathDisplay(beta=[1.0], rank=[1], shrinkage=[0.0]).plot()
+    with pytest.raises(ValueError, match="ax must be 1 Matplotlib axes here, got array"):
+        ConvergenceDisplay(
+            history=np.ones((1, 3)), dual_objective=1, zero_loss=1, tol=1, certificate="search"
+        ).plot(ax=plt.subplots(2)[1])

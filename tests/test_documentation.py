@@ -1,6 +1,7 @@
 """Docstrings follow numpydoc; Python in the docs runs; code and messages they name exist."""
 
 import ast
+import pkgutil
 import re
 from importlib import import_module
 from pathlib import Path
@@ -8,6 +9,10 @@ from types import ModuleType
 
 import pytest
 from numpydoc.validate import validate
+
+import skconvexbn
+from skconvexbn import base
+from skconvexbn.model_selection import path as path_module
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = [
@@ -120,6 +125,9 @@ def test_the_reference_has_every_public_name():
 def test_troubleshooting_has_every_message():
     page = " ".join((ROOT / "docs" / "troubleshooting.md").read_text().split())
     page = page.replace("&lt;", "<").replace("&gt;", ">")
+    for text in (*base.ADVICE.values(), *path_module.POINTS.values()):
+        for piece in re.split(r"{.*?}|; ", text):
+            assert piece.strip() in page, piece
     checked = 0
     for path in (ROOT / "skconvexbn").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -130,6 +138,9 @@ def test_troubleshooting_has_every_message():
                 continue
             literals = [part.value for part in ast.walk(call.args[0]) if is_text(part)]
             longest = max(literals, key=len).strip()
+            if not longest and path.name == "path.py":  # its POINTS, joined
+                continue
+            assert len(longest) > 10, f"{path.name}: {longest}"
             for piece in longest.split("; "):
                 assert piece in page, f"{path.name}: {piece}"
             checked += 1
@@ -150,6 +161,15 @@ def test_theory_names_code_that_exists():
             assert hasattr(target, part) or part in getattr(target, "__annotations__", {}), name
             target = getattr(target, part, target)
     assert len(names) > 50
+
+
+def test_every_module_is_in_the_reference():
+    listed = set((ROOT / "docs" / "api.md").read_text().split())
+    public = {getattr(skconvexbn, name).__module__ for name in skconvexbn.__all__}
+    public |= {"skconvexbn.display", "skconvexbn.model_selection"}  # which have these alone
+    names = {m.name for m in pkgutil.walk_packages(skconvexbn.__path__, "skconvexbn.")} - public
+    assert {name.removeprefix("skconvexbn.") for name in names} <= listed
+    assert len(names) > 35
 
 
 def test_tables_of_measurements_are_those_of_the_results(monkeypatch):

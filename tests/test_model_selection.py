@@ -792,3 +792,50 @@ def test_the_search_has_no_parameter_names_beside_its_own():
     for search in (ConvexBNRegressorCV, ConvexBNClassifierCV):
         assert not hasattr(search, "name")
         assert set(search._parameter_constraints) == set(search().get_params())
+
+
+def test_scores_do_not_depend_on_other_shrinkages_where_tol_tells_no_networks_apart():
+    """A network of next to no objective would be as good for the next, and its scores the same."""
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((24, 30))
+    y = X[:, 0] + 0.3 * rng.standard_normal(24)
+    folds = KFold(3, shuffle=True, random_state=1)
+    params = {"cv": folds, "random_state": 0, "betas": [1e-3, 0.0]}
+    alone = ConvexBNRegressorCV(shrinkages=(1.0,), **params).fit(X, y)
+    both = ConvexBNRegressorCV(shrinkages=(0.0, 1.0), **params).fit(X, y)
+    np.testing.assert_allclose(
+        both.cv_results_["mean_test_score"][2:], alone.cv_results_["mean_test_score"], rtol=1e-9
+    )
+    assert both.cv_results_["mean_test_score"][0] != both.cv_results_["mean_test_score"][2]
+
+
+@pytest.mark.parametrize("item", [([0, 1, 2],), ([0, 1], [2], [3]), 5])
+def test_folds_that_are_no_pairs_are_named(item):
+    X, y = load_diabetes(return_X_y=True)
+    with pytest.raises(ValueError, match=r"cv has .*, which is not two parts; give pairs"):
+        ConvexBNRegressorCV(cv=[item], betas=[1.0]).fit(X, y)
+
+
+def test_folds_of_next_to_no_weight_are_named():
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    y = np.array(["a", "b"] * 30)
+    weight = np.where(y == "b", 1e-40, 1.0)
+    weight[:20] = 1
+    search = ConvexBNClassifierCV(cv=[(np.arange(20, 60), np.arange(20))], betas=[1.0])
+    with pytest.raises(ValueError, match="Training fold 1 of 1 has one class"):
+        search.fit(X, y, weight)
+
+
+def test_weights_of_a_scorer_may_be_one_number():
+    X, y = load_diabetes(return_X_y=True)
+    with config_context(enable_metadata_routing=True):
+        scorer = get_scorer("r2").set_score_request(sample_weight="other")
+        search = ConvexBNRegressorCV(**{**SMALL, "scoring": scorer})
+        score = search.fit(X, y, other=2.0).best_score_
+        assert search.fit(X, y, other=np.full(len(y), 2.0)).best_score_ == score
+
+
+@pytest.mark.parametrize("betas", [["1"], [True], np.array([1 + 1j])])
+def test_betas_are_numbers(betas):
+    with pytest.raises(ValueError, match="betas must be a non-empty sequence of finite numbers"):
+        ConvexBNRegressorCV(betas=betas).fit(*load_diabetes(return_X_y=True))

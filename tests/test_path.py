@@ -245,3 +245,13 @@ def test_path_of_constant_targets_ends_at_once():
     path = convex_bn_path(X, np.ones(20), random_state=0)
     assert len(path.beta) == 1
     assert path.n_neurons[0] == 0
+
+
+def test_networks_of_a_path_share_no_arrays():
+    X, y = load_diabetes(return_X_y=True)
+    path = convex_bn_path(X, y, betas=[300.0, 100.0], ranks=(2,), return_networks=True)
+    first, second = path.network
+    for name in ("mean_", "scale_", "singular_values_"):
+        before = getattr(second, name).copy()
+        getattr(first, name)[:] = 0.0
+        np.testing.assert_array_equal(getattr(second, name), before)

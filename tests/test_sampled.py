@@ -336,3 +336,48 @@ def test_log_loss_of_small_beta_over_sampled_arrangements():
     assert model.set_params(backend="torch").fit(X, y).converged_
     other = ConvexBNClassifier(**model.get_params()).set_params(backend="cvxpy").fit(X, y)
     assert_allclose(model.objective_, other.objective_, atol=2e-3 * model.zero_loss_)
+
+
+@pytest.mark.parametrize(("n", "d"), [(200, 1), (30, 1), (200, 2)])
+def test_gated_fits_of_few_columns_converge_at_small_beta(n, d):
+    """Where splitting takes thousands of rounds; the optimum is no higher than that with cones."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, d))
+    y = 2 * np.abs(X[:, 0]) + 0.3 * rng.standard_normal(n)
+    params = {"beta": 1e-4, "tol": 1e-5, "random_state": 0}
+    model = ConvexBNRegressor(activation="gated_relu", **params).fit(X, y)
+    cones = ConvexBNRegressor(arrangements="sampled", **params).fit(X, y)
+    assert model.converged_
+    assert model.objective_ <= cones.objective_ + 1e-5 * model.zero_loss_
+
+
+def test_gated_methods_agree():
+    problem = make_problem("squared_error")
+    arrangements = sample(problem.Q, directions(problem, 20))
+    model, options = Model(problem, torch.device("cpu")), Options(1e-8, 2000, gated=True)
+    found = []
+    for n_first in (0, 2000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(gated, "N_FIRST", n_first)
+            solution = gated.solve_gated(model, arrangements, options)
+        F = problem.output(solution.H, solution.G, solution.b, solution.gates)
+        found.append((problem.primal(solution.H, solution.G, solution.b, solution.gates), F))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-7)
+    assert_allclose(found[0][1], found[1][1], atol=1e-3)
+
+
+@pytest.mark.parametrize("beta", [1e-16, 1e-30, 1e-100])
+def test_sampled_arrangements_at_next_to_no_beta(beta):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 3))
+    y = 2 * np.abs(X[:, 0]) + 0.3 * rng.standard_normal(60)
+    model = ConvexBNRegressor(arrangements="sampled", beta=beta, random_state=0).fit(X, y)
+    assert model.converged_
+    assert model.score(X, y) > 1 - 1e-9
+
+
+def test_a_beta_above_all_leaves_no_messages_of_libraries(capfd):
+    X, y = load_diabetes(return_X_y=True)
+    model = ConvexBNRegressor(arrangements="sampled", beta=1e20, random_state=0)
+    assert model.fit(X[:60, :3], y[:60]).n_neurons_ == 0
+    assert capfd.readouterr() == ("", "")

@@ -792,3 +792,14 @@ def test_without_certificates_settled_rounds_do_not_search(monkeypatch):
     solution = backend.solve(problem, None, Options(1e-3, 100, certify=False))
     assert 1 < solution.n_iter < 100
     assert len(calls) == solution.n_iter - 1
+
+
+def test_the_smallest_tol_is_that_of_float64():
+    X, y = make_friedman1(60, 5, random_state=0)
+    found = [
+        ConvexBNRegressor(beta=1.0, rank=2, backend="torch", tol=tol, random_state=0).fit(X, y)
+        for tol in (0.0, 1e-9)
+    ]
+    assert found[0].converged_
+    assert found[0].n_iter_ == found[1].n_iter_
+    assert found[0].objective_ == found[1].objective_

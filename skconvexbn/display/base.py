@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,14 +19,29 @@ class Display:
     ax_: Any
     figure_: Figure
 
-    def _set_axes(self, ax: Axes | None) -> Axes:
-        """The axes to plot on, new ones unless given."""
+    def _set_axes(self, ax: Any, n: int = 1) -> list[Axes]:
+        """The n axes to plot on, new ones below each other unless given."""
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
-        self.ax_ = plt.subplots(layout="constrained")[1] if ax is None else ax
-        self.figure_ = self.ax_.figure
-        return self.ax_
+        if ax is None:
+            size = (6.4, 4.8 if n == 1 else 3.2 * n)
+            ax = plt.subplots(n, sharex=True, figsize=size, layout="constrained")[1]
+        axes = list(np.ravel(ax))
+        if len(axes) != n or not all(isinstance(one, plt.Axes) for one in axes):
+            raise ValueError(f"ax must be {n} Matplotlib axes here, got {ax!r}.")
+        self.ax_ = axes[0] if n == 1 else np.array(axes)
+        self.figure_ = axes[0].figure
+        return axes
+
+    @staticmethod
+    def _style(
+        defaults: dict[str, Any], given: dict[str, Any] | None, kind: type
+    ) -> dict[str, Any]:
+        """Arguments of an artist of this kind: defaults, but for those given by any name."""
+        from matplotlib.cbook import normalize_kwargs
+
+        return defaults | normalize_kwargs(given, kind)
 
     @classmethod
     def _check_fitted(cls, estimator: Any, *allowed: type) -> None:

@@ -168,9 +168,11 @@ class ConvergenceDisplay(Display):
             If ``kind`` is none of the above.
         """
         self._check_kind(kind, ("values", "gap"))
-        ax = self._set_axes(ax)
+        (ax,) = self._set_axes(ax)
+        from matplotlib.collections import PolyCollection
+        from matplotlib.lines import Line2D
+
         seconds, primal, dual = self.history.T
-        line_kw = {"marker": ".", "drawstyle": "steps-post"} | (line_kw or {})
         if kind == "gap":
             gaps = np.array([primal - dual, primal - self.dual_objective])
             gaps = np.maximum(relative_gap(gaps, self.zero_loss), SMALLEST_GAP)
@@ -178,15 +180,16 @@ class ConvergenceDisplay(Display):
             level, name, self.band_ = self.tol, "tol", None
             lines, scale, ylabel = gaps, "log", "gap / loss without neurons"
         else:
-            fill_between_kw = {"alpha": 0.2, "lw": 0, "label": "gap"} | (fill_between_kw or {})
-            self.band_ = ax.fill_between(seconds, dual, primal, step="post", **fill_between_kw)
+            style = {"alpha": 0.2, "linewidth": 0, "label": "gap"}
+            style = self._style(style, fill_between_kw, PolyCollection)
+            self.band_ = ax.fill_between(seconds, dual, primal, **{"step": "post"} | style)
             labels = "objective", "lower bound"
             level, name = self.dual_objective, f"certified bound ({self.certificate})"
             lines, scale, ylabel = np.array([primal, dual]), "linear", "objective"
-        self.lines_ = [
-            ax.plot(seconds, line, **{"label": label, "ls": style} | line_kw)[0]
-            for line, label, style in zip(lines, labels, ("-", "--"), strict=True)
-        ]
+        self.lines_ = []
+        for line, label, dashes in zip(lines, labels, ("-", "--"), strict=True):
+            style = {"label": label, "linestyle": dashes, "marker": ".", "drawstyle": "steps-post"}
+            self.lines_ += ax.plot(seconds, line, **self._style(style, line_kw, Line2D))
         self.level_ = ax.axhline(level, color="0.4", ls=":", label=name)
         ax.set(xlabel="seconds", ylabel=ylabel, yscale=scale)
         ax.legend()

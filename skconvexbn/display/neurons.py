@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import check_consistent_length
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import _check_feature_names_in, validate_data
 
 from ..classifier import ConvexBNClassifier
@@ -186,7 +185,8 @@ class NeuronsDisplay(Display):
         """
         self._check_kind(kind, KINDS)
         self.activations_image_ = self.weights_image_ = self.colorbar_ = None
-        upper, lower = self._set_two(ax) if kind == "both" else [self._set_axes(ax)] * 2
+        axes = self._set_axes(ax, 2 if kind == "both" else 1)
+        upper, lower = axes[0], axes[-1]
         if kind != "weights":
             self._show_activations(upper, activations_kw or {})
         if kind != "activations":
@@ -195,29 +195,8 @@ class NeuronsDisplay(Display):
         lower.xaxis.get_major_locator().set_params(integer=True)
         return self
 
-    def _set_two(self, ax: Any) -> list[Axes]:
-        """Axes for activations and weights."""
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            size = {"figsize": (6.4, 6.4), "layout": "constrained"}
-            ax = plt.subplots(2, sharex=True, **size)[1]
-        self.ax_ = np.ravel(ax)
-        if len(self.ax_) != 2:
-            raise ValueError(f"kind='both' takes an ax of two axes, got {len(self.ax_)}.")
-        self.figure_ = self.ax_[0].figure
-        return list(self.ax_)
-
     def _show_activations(self, ax: Axes, kw: dict[str, Any]) -> None:
-        style = {
-            "cmap": "Greys",
-            "vmin": 0,
-            "vmax": 1.4,
-            "aspect": "auto",
-            "interpolation": "nearest",
-        }
-        self.activations_image_ = ax.imshow(self.activations, **style | kw)
+        self.activations_image_ = _show(ax, self.activations, "Greys", (0, 1.4), kw)
         distinct, first = np.unique(self.values, return_index=True)
         n = len(self.values)
         if len(distinct) <= MAX_CLASSES:
@@ -234,14 +213,7 @@ class NeuronsDisplay(Display):
 
     def _show_weights(self, ax: Axes, kw: dict[str, Any]) -> None:
         limit = np.abs(self.weights).max()
-        style = {
-            "cmap": "cividis",
-            "vmin": -limit,
-            "vmax": limit,
-            "aspect": "auto",
-            "interpolation": "nearest",
-        }
-        self.weights_image_ = ax.imshow(self.weights, **style | kw)
+        self.weights_image_ = _show(ax, self.weights, "cividis", (-limit, limit), kw)
         self.colorbar_ = ax.figure.colorbar(
             self.weights_image_,
             ax=ax,
@@ -254,3 +226,13 @@ class NeuronsDisplay(Display):
         if d <= MAX_NAMES:
             ax.set_yticks(range(d), names)
         ax.set_ylabel("feature")
+
+
+def _show(
+    ax: Axes, values: np.ndarray, cmap: str, limits: tuple[float, float], kw: dict[str, Any]
+) -> Any:
+    """An image of values (rows, columns) between limits, unless kw has a norm."""
+    style: dict[str, Any] = {"cmap": cmap, "aspect": "auto", "interpolation": "nearest"}
+    if kw.get("norm") is None:
+        style |= {"vmin": limits[0], "vmax": limits[1]}
+    return ax.imshow(values, **style | kw)

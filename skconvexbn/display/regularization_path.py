@@ -228,15 +228,20 @@ class RegularizationPathDisplay(Display):
             "score": self.mean_score,
         }
         kinds = tuple(name for name, value in values.items() if value is not None)
+        if not kinds:
+            raise ValueError("There is nothing to plot; give objective, n_neurons or mean_score.")
         kind = kinds[0] if kind is None else kind
         self._check_kind(kind, kinds)
-        ax = self._set_axes(ax)
+        (ax,) = self._set_axes(ax)
+        from matplotlib.collections import PolyCollection
+        from matplotlib.lines import Line2D
+
         self.lines_, self.bounds_, self.bands_, self.best_ = [], [], [], None
         for i, (label, index) in enumerate(self._groups()):
             x, y = self.beta[index], np.asarray(values[kind])[index]
             marker = MARKERS[i % len(MARKERS)]
-            style = {"marker": marker, "ms": 4, "label": label or NAMES[kind]} | (line_kw or {})
-            self.lines_ += ax.plot(x, y, **style)
+            style = {"marker": marker, "markersize": 4, "label": label or NAMES[kind]}
+            self.lines_ += ax.plot(x, y, **self._style(style, line_kw, Line2D))
             colour = self.lines_[-1].get_color()
             if kind == "objective" and self.dual_objective is not None:
                 low, high = self.dual_objective[index], y
@@ -245,11 +250,12 @@ class RegularizationPathDisplay(Display):
                 low, high = y - self.std_score[index], y + self.std_score[index]
             else:
                 continue
-            band_kw = {"alpha": 0.2, "lw": 0, "color": colour} | (fill_between_kw or {})
-            self.bands_.append(ax.fill_between(x, low, high, **band_kw))
+            style = {"alpha": 0.2, "linewidth": 0, "color": colour}
+            style = self._style(style, fill_between_kw, PolyCollection)
+            self.bands_.append(ax.fill_between(x, low, high, **style))
         if self.bounds_:
             self.bounds_[-1].set_label("lower bound")
-        if self.bands_:
+        if self.bands_ and "label" not in (fill_between_kw or {}):
             self.bands_[-1].set_label(BANDS[kind])
         if kind == "score" and self.best_index is not None:
             self._mark_best(ax)

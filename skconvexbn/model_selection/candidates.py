@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..base import ConvexBNBase
-from ..task import Fit, Training
+from ..problem import Neurons
+from ..task import Fit, Task, Training
 from ..threads import one_thread
 
 
@@ -105,16 +106,24 @@ def _candidate_fits(
     before: list[Fit] = []
     for model in models:
         task, fits = _quick(model)._task(training, seed), list[Fit]()
-        beside = [
-            fit.start and (task.basis.translate(fit.start[0], fit.basis), fit.start[1])
-            for fit in before
-        ]
+        beside = [_translated(fit, task) for fit in before]
         for fit in task.path(betas, certify=False, beside=beside):
             if fit.interrupted:
                 raise KeyboardInterrupt
             fits.append(fit)
             yield model, fit
         before = fits
+
+
+def _translated(fit: Fit, task: Task) -> Neurons | None:
+    """The neurons of a fit as those of the task, unless tol tells no network from theirs.
+
+    One with so small an objective is as good for the task as any: the scores would be its own.
+    """
+    if fit.start is None or fit.objective <= fit.tol * fit.zero_loss:
+        return None
+    H, G = fit.start
+    return task.basis.translate(H, fit.basis), G
 
 
 def _quick(model: ConvexBNBase) -> ConvexBNBase:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy, deepcopy
 from numbers import Integral, Real
 from typing import Any
@@ -33,7 +33,7 @@ from ..task import Fit, Training
 from ..threads import one_thread
 from ..units import unit_problem
 from .candidates import Scored, at_ranks, fit_path, or_least, score_paths
-from .folds import as_indices, check_folds, takes_weight
+from .folds import as_fold, check_folds, takes_weight
 from .path import descending, grid_points
 
 # betas="auto": for squared error in units of the standard deviation of the targets, for log loss.
@@ -185,6 +185,7 @@ class CrossValidated(ConvexBNBase):
         test_weight = score_params.get("sample_weight")
         if test_weight is not None:
             test_weight = _check_sample_weight(test_weight, X)
+            score_params = {**score_params, "sample_weight": test_weight}
         check_folds(y, fitted, folds, is_classifier(self), test_weight)
         scorer = self._checked_scorer(weighted=test_weight is not None)
         # The scorer of a user gets data as they were given, and names of features; others do
@@ -223,11 +224,11 @@ class CrossValidated(ConvexBNBase):
         self, given: tuple[Any, Any], y: np.ndarray, split_params: dict[str, Any]
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Rows to fit and to score on, by the splitter, which gets the data as they were given."""
-        splitter = check_cv(self.cv, y, classifier=is_classifier(self))
-        folds = [
-            (as_indices(train, len(y)), as_indices(test, len(y)))
-            for train, test in splitter.split(*given, **split_params)
-        ]
+        cv = self.cv
+        if isinstance(cv, Iterable) and not hasattr(cv, "split"):
+            cv = [as_fold(pair, len(y)) for pair in cv]
+        splitter = check_cv(cv, y, classifier=is_classifier(self))
+        folds = [as_fold(pair, len(y)) for pair in splitter.split(*given, **split_params)]
         if not folds:
             raise ValueError(f"cv={self.cv!r} has no folds; give some, or their number.")
         return folds

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..data import NEGLIGIBLE
+
 
 def takes_weight(scorer: Callable[..., float]) -> bool:
     """Whether the scorer, or the metric in it, has a parameter for weights."""
@@ -20,7 +22,19 @@ def takes_weight(scorer: Callable[..., float]) -> bool:
     return open_ended or "sample_weight" in parameters
 
 
-def as_indices(part: Any, n: int) -> np.ndarray:
+def as_fold(pair: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices to fit and to score on, or masks, of what a splitter yields for n samples."""
+    try:
+        train, test = pair
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"cv has {pair!r}, which is not two parts; give pairs of lists of indices, or masks, "
+            "to fit and to score on."
+        ) from None
+    return _as_indices(train, n), _as_indices(test, n)
+
+
+def _as_indices(part: Any, n: int) -> np.ndarray:
     """Indices of a part of a fold, or a mask; those out of the range of n samples are refused."""
     indices = np.asarray(part)
     if not indices.size:
@@ -51,7 +65,8 @@ def check_folds(
     """
     unseen = set[Any]()
     for k, (train, test) in enumerate(folds, 1):
-        place, fitted = f"{k} of {len(folds)}", y[train][weight[train] > 0]
+        place = f"{k} of {len(folds)}"
+        fitted = y[train][weight[train] > NEGLIGIBLE * weight[train].max(initial=0.0)]
         if len(y[train]) < 2:
             raise ValueError(
                 f"Training fold {place} has fewer than 2 samples; use a cv that leaves more to fit."

@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from ..base import ConvexBNBase
 from ..classifier import ConvexBNClassifier
 from ..regressor import ConvexBNRegressor
+from ..solvers.interface import Ending
 from ..task import RESULTS, Fit, Task
 
 ESTIMATORS = {"squared_error": ConvexBNRegressor, "log_loss": ConvexBNClassifier}
@@ -25,6 +26,16 @@ ESTIMATORS = {"squared_error": ConvexBNRegressor, "log_loss": ConvexBNClassifier
 ORACLE = 300, 200, 1e-6
 # What that may be below beta_max, relative to it.
 ROUNDING = 1e-6
+# What to do about points of a path, by what ended them.
+POINTS: dict[Ending, str] = {
+    "Ctrl-C": "Interrupted: the path ends at beta={beta:g}.",
+    "limit": "The duality gap is above tol={tol:g} at {k} of {n} points; increase max_iter, "
+    "max_time or tol.",
+    "solver": "The solver gets no further than a duality gap above tol={tol:g} at {k} of {n} "
+    "points; increase tol or take another backend.",
+    "max_time": "max_time={max_time} ended the search that would vouch for the duality gap at {k} "
+    "of {n} points; increase max_time.",
+}
 # A fit no longer changes if the loss did so by less than this fraction of tol.
 UNCHANGED = 0.01
 
@@ -41,7 +52,9 @@ def grid_points(ranks: Any, shrinkages: Any) -> list[tuple[Any, Any]]:
 def descending(betas: Any) -> np.ndarray:
     """Distinct betas >= 0 as a descending array, or an error that says what is wrong."""
     try:
-        values = np.asarray(betas, dtype=np.float64)
+        values = np.asarray(betas)
+        numbers = values.dtype.kind in "iufO"  # no booleans, nor strings of digits
+        values = values.astype(np.float64) if numbers else np.zeros(0)
     except (TypeError, ValueError):
         values = np.zeros(0)
     if values.ndim != 1 or not len(values) or not np.all((values >= 0) & np.isfinite(values)):
@@ -188,27 +201,13 @@ def convex_bn_path(
 
 
 def _warn_unless_converged(fits: list[Fit], model: ConvexBNBase) -> None:
-    ended = Counter(fit.ended_by for fit in fits)
-    reasons = []
-    if fits[-1].interrupted:
-        reasons.append(f"Interrupted: the path ends at beta={fits[-1].beta:g}.")
-    if ended["limit"]:
-        reasons.append(
-            f"The duality gap is above tol={model.tol:g} at {ended['limit']} of {len(fits)} "
-            "points; increase max_iter, max_time or tol."
-        )
-    if ended["solver"]:
-        reasons.append(
-            f"The solver gets no further than a duality gap above tol={model.tol:g} at "
-            f"{ended['solver']} of {len(fits)} points; increase tol or take another backend."
-        )
-    if ended["max_time"]:
-        reasons.append(
-            f"max_time={model.max_time} ended the search that would vouch for the duality gap at "
-            f"{ended['max_time']} of {len(fits)} points; increase max_time."
-        )
-    if reasons:
-        warnings.warn(" ".join(reasons), ConvergenceWarning, stacklevel=4)
+    ended, found = Counter(fit.ended_by for fit in fits), []
+    values = {"beta": fits[-1].beta, "tol": model.tol, "max_time": model.max_time, "n": len(fits)}
+    for reason, text in POINTS.items():
+        if ended[reason]:
+            found.append(text.format(k=ended[reason], **values))
+    if found:
+        warnings.warn(" ".join(found), ConvergenceWarning, stacklevel=4)
 
 
 def _check_names(params: dict[str, Any], estimator: type[ConvexBNBase]) -> None:

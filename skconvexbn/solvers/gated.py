@@ -12,7 +12,7 @@ the gap is exact among these gates.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
+from itertools import chain, count, islice
 
 import numpy as np
 import torch
@@ -21,12 +21,16 @@ from torch import Tensor
 from ..arrangements import Arrangements
 from .incumbent import Incumbent
 from .interface import Options, Solution
+from .interior_point import interior_point
 from .measure import Model
 
 # Relaxation, first penalty of the splits, and the ratio of residuals at which it is changed.
 RELAXATION, FIRST_RHO, BALANCE = 1.7, 0.3, 5.0
 # Iterations a round, after which the gap is computed; rounds in which the penalty may change.
 N_ITERATIONS, N_ADAPTED = 20, 100
+# Of one output with squared error so many rounds at most, which take a fraction of the time of as
+# many of the interior point method; where they do not suffice it takes few, and they very many.
+N_FIRST = 25
 # Singular values below this fraction of the largest are zero.
 NEGLIGIBLE = 1e-12
 
@@ -34,7 +38,10 @@ NEGLIGIBLE = 1e-12
 def solve_gated(model: Model, arrangements: Arrangements, options: Options) -> Solution:
     """Rounds until gap <= tol * zero_loss, or a limit of the options."""
     best = Incumbent(model.problem, options, "sampled", str(model.Q.device))
-    return best.run(_Splitting(model, arrangements, best).rounds())
+    rounds = _Splitting(model, arrangements, best).rounds()
+    if model.problem.loss.quadratic and model.problem.n_outputs == 1:
+        rounds = chain(islice(rounds, N_FIRST), interior_point(model, arrangements, best))
+    return best.run(rounds)
 
 
 class _Splitting:

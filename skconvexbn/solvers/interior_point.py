@@ -3,9 +3,10 @@
     minimise  1/2 sum_i w_i (f_i - y_i)^2 + beta sum_j ||s_j||,   f = sum_j e_j D_j Q s_j + 1 b,
     subject to  z_j = M_j Q s_j >= 0,   M_j = 2 D_j - I,   e_j = +-1
 
-by a primal-dual interior point method: Mehrotra's predictor and corrector and Gondzio's further
-corrections, with Nesterov-Todd scaling for the norms. A step needs one system of n equations,
-whatever the number of blocks j:
+or its gated relaxation, which has neither cones nor blocks with e_j = -1, by a primal-dual interior
+point method: Mehrotra's predictor and corrector and Gondzio's further corrections, with
+Nesterov-Todd scaling for the norms. A step needs one system of n equations, whatever the number of
+blocks j:
 
     K = I + R (sum_j D_j Q B_j^{-1} Q^T D_j) R,   R^2 = diag(w),
 
@@ -15,6 +16,7 @@ where B_j (q, q) is the curvature of the barriers of block j. All else is produc
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,6 +26,7 @@ from torch import Tensor
 
 from ..arrangements import Arrangements
 from ..oracle.cones import project_onto_cone
+from .group_lasso import group_lasso
 from .incumbent import Incumbent
 from .interface import Options, Solution
 from .masses import best_masses
@@ -49,6 +52,9 @@ MAX_PROJECTED = 50
 ROUNDING = 1e-14
 # Trace of B_j^{-1} below which block j is left out of K.
 NOTHING = 1e-12
+# With a smaller beta rounding would make K singular: the steps are those of this one, which hardly
+# differs, and the objectives and bounds those of beta.
+SMALLEST_BETA = 1e-12
 # Accuracy of the final masses, relative to beta.
 MASS_TOL = 1e-8
 
@@ -56,7 +62,15 @@ MASS_TOL = 1e-8
 def solve_cones(model: Model, arrangements: Arrangements, options: Options) -> Solution:
     """Interior point steps until gap <= tol * zero_loss, or a limit of the options."""
     best = Incumbent(model.problem, options, "sampled", str(model.Q.device))
-    return best.run(_InteriorPoint(model, arrangements, best).rounds())
+    return best.run(interior_point(model, arrangements, best))
+
+
+def interior_point(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterator[str]:
+    """Steps, whose networks and bounds are offered to the incumbent."""
+    if model.problem.beta < SMALLEST_BETA:
+        model = copy(model)
+        model.problem = model.problem.with_beta(SMALLEST_BETA)
+    yield from _InteriorPoint(model, arrangements, best).rounds()
 
 
 # Iterates x, y, z, u below, or steps in them.
@@ -71,15 +85,18 @@ class _InteriorPoint:
         self.Q = Q = model.Q
         n, q = Q.shape
         self.D = D = model.tensor(arrangements.masks())  # blocks with e_j = 1, then those with -1
-        J = 2 * len(D)
-        self.e = torch.ones_like(D[:, :1]).repeat(2, 1)
-        self.e[J // 2 :] = -1.0
-        self.M = (2 * D - 1).repeat(2, 1)
+        self.gates = arrangements.directions if best.options.gated else None
+        # gates have no cone, nor blocks of either sign
+        self.signs, self.cone = (2, Q) if self.gates is None else (1, Q[:0])
+        J = self.signs * len(D)
+        self.e = torch.ones_like(D[:, :1]).repeat(self.signs, 1)
+        self.e[len(D) :] = -1.0
+        self.M = (2 * D - 1).repeat(self.signs, 1)[:, : len(self.cone)]
         self.x = Q.new_zeros(J, q + 1)
         self.x[:, 0] = 1.0
         self.y = Q.new_zeros(J, q + 1)
         self.y[:, 0] = self.problem.beta
-        self.z = Q.new_full((J, n), n**-0.5)
+        self.z = Q.new_full(self.M.shape, n**-0.5)
         self.u = FIRST_MULTIPLIER * self.problem.beta * self.z
         self.b = model.tensor(self.problem.zero_intercept)
 
@@ -98,23 +115,22 @@ class _InteriorPoint:
 
     def _values(self, s: Tensor) -> Tensor:
         """M_j Q s_j, shape (J, n)."""
-        return (s @ self.Q.T).mul_(self.M)
+        return (s @ self.cone.T).mul_(self.M)
 
     def _forward(self, s: Tensor) -> Tensor:
         """sum_j e_j D_j Q s_j, shape (n,)."""
-        plus, minus = s.chunk(2)
-        return ((self.D.T @ (plus - minus)) * self.Q).sum(dim=1)
+        s = (self.e * s).unflatten(0, (self.signs, -1)).sum(dim=0)
+        return ((self.D.T @ s) * self.Q).sum(dim=1)
 
     def _adjoint(self, v: Tensor) -> Tensor:
         """e_j Q^T D_j v, shape (J, q)."""
-        plus = self.D @ (v[:, None] * self.Q)
-        return torch.cat([plus, -plus])
+        return self.e * (self.D @ (v[:, None] * self.Q)).repeat(self.signs, 1)
 
     def _weighted_products(self, weights: Tensor) -> Tensor:
         """Q^T diag(w_j) Q of the rows w_j of weights, shape (J, q, q)."""
         q = self.Q.shape[1]
         size = max(1, self.model.block_entries // q**2)
-        parts = zip(self.Q.split(size), weights.split(size, dim=1), strict=True)
+        parts = zip(self.cone.split(size), weights.split(size, dim=1), strict=True)
         return sum(w @ (Q[:, :, None] * Q[:, None, :]).flatten(1) for Q, w in parts).unflatten(
             1, (q, q)
         )
@@ -132,15 +148,20 @@ class _InteriorPoint:
         """The network, if it is in its cones, and the dual point with its proof."""
         p, s = self.problem, self.x[:, 1:]
         if not bool(self._outside().any()):
-            self.best.offer(s.T.cpu().numpy(), self.e.cpu().numpy(), self.b.cpu().numpy())
+            self.best.offer(
+                s.T.cpu().numpy(), self.e.cpu().numpy(), self.b.cpu().numpy(), self.gates
+            )
         V = p.dual_point((self._forward(s) + self.b)[:, None].cpu().numpy())
         # In cone j, e_j v^T D_j Q h <= ||e_j Q^T D_j v + Q^T M_j u_j|| for unit h and any u_j >= 0.
         v = self.model.tensor(V[:, 0])
-        bound = (self._adjoint(v) + (self.M * self.u) @ self.Q).norm(dim=1)
+        bound = (self._adjoint(v) + (self.M * self.u) @ self.cone).norm(dim=1)
         self.best.offer_dual(V, float(bound.max()))
 
     def _offer_fewer(self) -> None:
         """The blocks projected onto their cones, with the best masses: most are zero."""
+        if self.gates is not None:
+            self._offer_gated(self.gates)
+            return
         s, outside = self.x[:, 1:].clone(), self._outside()
         largest = torch.argsort(s.norm(dim=1), descending=True)
         if bool(outside.any()):
@@ -151,6 +172,17 @@ class _InteriorPoint:
         x = Measure.of_weights(s[largest].T, self.e[largest], self.b)
         x = x[x.c > NEGLIGIBLE * x.c.max()]
         self.best.offer(*best_masses(self.model, x, MASS_TOL)[0].active().network)
+
+    def _offer_gated(self, gates: np.ndarray) -> None:
+        """The blocks with the best output weights: most are zero."""
+        s = self.x[:, 1:].T.cpu().numpy()
+        c = np.linalg.norm(s, axis=0)
+        kept = c > NEGLIGIBLE * c.max()
+        H, gates, c = s[:, kept] / c[kept], gates[:, kept], c[kept]
+        R = self.problem.features(H, gates)
+        G, b = group_lasso(self.problem, R, c[:, None], self.b.cpu().numpy(), eps=0.01)
+        active = G[:, 0] != 0
+        self.best.offer(H[:, active], G[active], b, gates[:, active])
 
     def _step(self, mu: float) -> bool:
         """Predictor, corrector and centring; whether they could be computed and led on."""
@@ -208,7 +240,7 @@ class _InteriorPoint:
             return 0.0
         lengths = [longest_in_cone(self.x, dx), longest_in_cone(self.y, dy)]
         for a, d in ((self.z, dz), (self.u, du)):
-            fastest = -float((d / a).min())
+            fastest = -float((d / a).min()) if a.numel() else 0.0
             lengths.append(1 / fastest if fastest > 0 else torch.inf)
         return min(lengths)
 
@@ -225,7 +257,7 @@ class _InteriorPoint:
         gradient = self.model.tensor(p.loss.gradient(F, p.Y, p.w)[:, 0])
         root = self.model.tensor(p.w).sqrt()
         # Both signs of one arrangement together; those that add nothing to I are left out.
-        C = torch.cholesky_inverse(L).unflatten(0, (2, -1)).sum(dim=0)
+        C = torch.cholesky_inverse(L).unflatten(0, (self.signs, -1)).sum(dim=0)
         index = torch.nonzero(C.diagonal(dim1=1, dim2=2).sum(dim=1) > NOTHING)[:, 0]
         factors, failed = torch.linalg.cholesky_ex(C[index])
         if bool(failed.any()):
@@ -240,14 +272,16 @@ class _InteriorPoint:
         K.diagonal().add_(1.0)
         factor, failed = torch.linalg.cholesky_ex(K)
         outside = self._values(self.x[:, 1:]) - self.z
-        force = self.y[:, 1:] + (self.M * self.u * (1 - outside / self.z)) @ self.Q
+        force = self.y[:, 1:] + (self.M * self.u * (1 - outside / self.z)) @ self.cone
         force -= self._adjoint(gradient)
         return None if failed else _System(scaling, L, force, gradient, root, factor, outside)
 
     def _solve(self, system: _System, d: Tensor, d_rows: Tensor) -> tuple[_Steps, Tensor]:
         """Newton step and db towards complementarities d (norms) and d_rows (rows)."""
         root = system.root
-        residual = system.force + system.scaling.force(d) + (d_rows / self.z).mul_(self.M) @ self.Q
+        residual = (
+            system.force + system.scaling.force(d) + (d_rows / self.z).mul_(self.M) @ self.cone
+        )
         ds = _solve_blocks(system.L, residual)
         # In the outputs: f = R^2 (A ds + 1 db), with 1^T (gradient + f) = 0 where b is free.
         f = root * system.solve(root * self._forward(ds))

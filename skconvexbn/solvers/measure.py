@@ -151,6 +151,8 @@ def gram(blocks: Iterable[Tensor], k: int, like: Tensor) -> Tensor:
         return total
     triangle = total.numpy().T  # in BLAS's order
     for X in blocks:
+        if not len(X):  # BLAS refuses
+            continue
         x = X.numpy()
         x, trans = (x, 1) if x.flags.f_contiguous else (x.T, 0)
         dsyrk(1.0, x, beta=1.0, c=triangle, trans=trans, lower=1, overwrite_c=1)

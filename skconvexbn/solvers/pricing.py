@@ -43,6 +43,8 @@ class Pricing:
         """The worst cuts at V, which is offered to the incumbent with its bound."""
         best = self._best
         cuts, known = self._search(V), self._known_at(V)
+        if best.problem.n_outputs > 1 and (best.last_round or not len(self._worst(cuts))):
+            cuts = cuts.join(self._search(V, seed=0))
         best.offer_dual(V, max(cuts.dual_norm, known.dual_norm))
         worst = self._worst(cuts)
         if not len(worst):  # earlier ones are much like those of now, if there are any
@@ -62,7 +64,7 @@ class Pricing:
         best.finished = not (len(worst) or late)
         return worst
 
-    def _search(self, V: np.ndarray, seed: int = 0) -> Cuts:
+    def _search(self, V: np.ndarray, seed: int | None = None) -> Cuts:
         problem = self._best.problem
         return in_arrangements(problem.Q, V, self._arrangements, problem.beta, seed, self._late)
 

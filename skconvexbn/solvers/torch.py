@@ -20,8 +20,9 @@ from .measure import Model
 
 # Smallest n * q for which device=None takes a CUDA device that is present.
 MIN_CUDA_SIZE = 1_000_000
-# Largest n * q solved on one thread. Two are 1.1 to 1.7 times faster on idle cores and 2 to 3 times
-# slower where one is busy (benchmarks/threads.py): small fits, which come in numbers, do without.
+# Largest n * q solved on one thread. Two are 1.0 to 1.5 times faster on idle cores and 1.7 to 3.6
+# times slower where one is busy (benchmarks/threads.py): small fits, which come in numbers, do
+# without.
 MAX_ONE_THREAD = 50_000
 # With more rows the systems of n equations of `interior_point` and `gated` are too large.
 MAX_SYSTEM = 10_000
