@@ -40,7 +40,7 @@ class Whitening:
 
     @classmethod
     def fit(
-        cls, X: np.ndarray, w: np.ndarray, *, scale: bool = True, eps: float = float(np.finfo(np.float64).eps)
+        cls, X: np.ndarray, w: np.ndarray, *, scale: bool = True, eps: float = 2.0**-52
     ) -> Whitening:
         """Whiten rows X (n, d) of positive weights w (n,).
 

@@ -355,7 +355,7 @@ def test_several_outputs_equal_the_exact_program(kind):
 
 
 def test_diabetes_150_rows():
-    """theory.md 8: 50 sampled arrangements stop at 55.2; the best known value is 43.66547."""
+    """The best known value is 43.66547."""
     X, y = load_diabetes(return_X_y=True)
     X, y = X[:150], ((y - y.mean()) / y.std())[:150]
     model = ConvexBNRegressor(beta=1.0, fit_intercept=False, tol=5e-7, random_state=0).fit(X, y)
