@@ -36,8 +36,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 
 from skconvexbn import convex_bn_path
-from skconvexbn.auto_beta import noise_share
-from skconvexbn.task import AUTO_LOG_LOSS, AUTO_SQUARED_ERROR
+from skconvexbn.auto_beta import LOG_LOSS, SQUARED_ERROR, noise_share
 
 KINDS = "regression", "classes", "outputs"
 SPLITS = range(2)
@@ -168,7 +167,7 @@ def judge(rows, rule, constant=None):
     """The best constant of a rule, unless it is given, and its scores."""
     constants = CONSTANTS if constant is None else [constant]
     data = np.array([r["data"] for r in rows])
-    share = (AUTO_LOG_LOSS if "log loss" in rows[0] else AUTO_SQUARED_ERROR).share
+    share = (LOG_LOSS if "log loss" in rows[0] else SQUARED_ERROR).share
     unit = np.array([RULES[rule](*(r[k] for k in ("n", "q", "beta_max", "nu"))) for r in rows])
     most = np.array([share * r["beta_max"] for r in rows])
     betas = np.log(np.minimum(np.outer(constants, unit), most))
@@ -210,7 +209,7 @@ def main(kind, folder=None):
         show(rows[-1])
     save(f"beta_rule_{kind}", rows)
     found = [judge(rows, rule) for rule in RULES]
-    taken = AUTO_LOG_LOSS if kind == "classes" else AUTO_SQUARED_ERROR
+    taken = LOG_LOSS if kind == "classes" else SQUARED_ERROR
     found.append(judge(rows, TAKEN, taken.constant))
     best = {"rule": "the best beta of each", "constant": np.nan}
     best |= {"score": np.mean([max(r["score"]) for r in rows]), "others'": np.nan}

@@ -172,6 +172,21 @@ def test_every_module_is_in_the_reference():
     assert len(names) > 35
 
 
+@pytest.mark.parametrize("folder", ["benchmarks", "docs/gallery"])
+def test_scripts_import_what_exists(folder):
+    """Benchmarks take minutes, and nothing else here runs them."""
+    checked = 0
+    for path in (ROOT / folder).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("skconvexbn"):
+                module = import_module(node.module)
+                for name in node.names:
+                    if not hasattr(module, name.name):
+                        import_module(f"{node.module}.{name.name}")
+                    checked += 1
+    assert checked > 10
+
+
 def test_tables_of_measurements_are_those_of_the_results(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     measurements = import_module("measurements")
