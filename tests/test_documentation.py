@@ -197,3 +197,8 @@ def test_tables_of_measurements_are_those_of_the_results(monkeypatch):
     assert page == measurements.with_tables(without)
     with pytest.raises(ValueError, match=r"not the tables of this script: \['oracle'"):
         measurements.with_tables(page.replace("<!-- oracle -->", ""))
+
+
+def test_statements_are_those_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    assert import_module("statements").missing() == []

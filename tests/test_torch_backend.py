@@ -648,7 +648,7 @@ def test_cuda_gives_what_the_cpu_gives():
 )
 def test_length_of_a_thorough_search(constants, rise, length, monkeypatch):
     for name, value in constants.items():
-        monkeypatch.setattr(f"skconvexbn.solvers.adaptive.{name}", value)
+        monkeypatch.setattr(f"skconvexbn.solvers.thorough.{name}", value)
     hop, generations = BasinHopping.hop, [0]
 
     def count(hopping):
@@ -758,7 +758,7 @@ def test_without_certificates_nearly_the_same_networks(monkeypatch):
     Q, Y = Whitening.fit(X, w).basis().transform(X), ((y - y.mean()) / y.std())[:, None]
     problems = [Problem(Q, Y, w, SquaredError(), beta, True) for beta in (0.3, 0.5, 1.0)]
     certified = [backend.solve(p, None, Options(1e-3, 100)) for p in problems]
-    monkeypatch.setattr("skconvexbn.solvers.adaptive.BasinHopping", None)  # no thorough search
+    monkeypatch.setattr("skconvexbn.solvers.thorough.BasinHopping", None)  # no thorough search
     quick = [backend.solve(p, None, Options(1e-3, 100, certify=False)) for p in problems]
     for p, s, t in zip(problems, certified, quick, strict=True):
         assert abs(p.primal(t.H, t.G, t.b) - p.primal(s.H, s.G, s.b)) <= 1e-3 * p.zero_loss

@@ -6,7 +6,7 @@ directions that violate the dual constraint at the residual (`oracle.search`); w
 rounds, also at a running mean of the residuals, by chains that go on from round to round
 (`oracle.hopping`). The maxima are the cuts of a cutting plane method on the dual; the descent moves
 neurons across arrangements, which cuts alone do slowly. When the gap looks closed, a more thorough
-search has the last word.
+search has the last word (`thorough`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from ..oracle.ascent import normalise
-from ..oracle.circles import MAX_COLUMNS, complete
+from ..oracle.circles import complete
 from ..oracle.hopping import BasinHopping
 from ..oracle.multi_start import step_scale
 from ..oracle.search import MAX_POOL, N_RANDOM, NEAR, Maxima, Pairs, Search, join, join_pairs
@@ -28,6 +28,7 @@ from .incumbent import Incumbent
 from .interface import Options, Solution
 from .masses import Curvature, best_masses
 from .measure import Measure, Model
+from .thorough import SHORTEST, ThoroughSearch
 
 # Smoothing mu of the kinks in units of 1 / sqrt(n): first, factor a round, last.
 MU_FIRST, MU_FACTOR, MU_LAST = 0.2, 0.5, 1e-5
@@ -53,24 +54,6 @@ PACE, FRACTION = 0.03, 0.03
 FINAL_MU, FINE = (1e-2, 1e-3, 1e-4), 1e-3
 # With certificates (FINISHED tol)^2 is the fraction of the gap allowed that ends these descents.
 FINISHED = 10
-# Generations of a thorough search, at least (of its first part too) and at most.
-SHORTEST, LONGEST = 6, 192
-# Between them (CROWDED / gap allowed)^3/4 for each active neuron: their number tells how crowded
-# maxima are. A maximum that is larger by some fraction costs the bound this fraction of the
-# penalty: where its share of the zero model's loss is above USUAL, CROWDED is as many times more.
-CROWDED, USUAL = 5e-4, 0.1
-# A search lasts PATIENCE times as long as it took until the gap last rose by this fraction of what
-# is allowed.
-PATIENCE, RISE = 2, 0.1
-# Where maxima are narrow, and not on few circles, searches are so long at least, and longer by this
-# power of the width.
-NARROW_SHORTEST, LONGER = 48, 0.5
-# They polish all that they may where tol is at most this, and fewer, as its root, where it is more.
-POLISH_ALL = 1e-3
-# Gaps below this count as this large there: float64 does not resolve them.
-RESOLUTION = 1e-8
-# Time of the last such search on top of max_time, as a share of it.
-LAST_SHARE = 0.1
 # Without certificates: the last round's decrease of the objective, relative to tol, and random
 # starts of a search for each sign, before it fills them up.
 SETTLED, FEW = 0.1, 80
@@ -303,16 +286,11 @@ class _Run:
             best.certificate = "exact"
             return self._finish(x, early + late) if best.closed else x
         around = join_pairs(self._best_neurons(), self.cuts)
-        polishing = (POLISH_ALL / max(POLISH_ALL, self.options.tol)) ** 0.5
-        hopping = BasinHopping(
-            self.search, V, self.problem.beta, around, earlier=self.hopping, polishing=polishing
-        )
-        self.hopping = hopping
-        best.raise_dual_norm(hopping.largest)
-        length = self._length(hopping.width)
-        for generations, smoothing in ((SHORTEST, early), (length, late)):
-            self._hop(hopping, generations)
-            self._take(V, hopping.maxima())
+        thorough = ThoroughSearch(self.search, best, V, around, self.hopping)
+        self.hopping = thorough.hopping
+        for length, smoothing in ((SHORTEST, early), (thorough.length(), late)):
+            thorough.hop(length)
+            self._take(V, self.hopping.maxima())
             if best.closed:
                 x = self._finish(x, smoothing)
         return x
@@ -322,34 +300,3 @@ class _Run:
         self.best.raise_dual_norm(maxima.largest)
         found = join(maxima, self.search.values(V, self.cuts))
         self.cuts = self.search.distinct(found, 0.0, 2 * MAX_POOL)
-
-    def _length(self, width: float) -> float:
-        """Generations that a thorough search at the gap of now takes, within its bounds."""
-        best, problem = self.best, self.problem
-        allowed = max(self.options.tol, best.gap, RESOLUTION)
-        share = problem.relative(problem.penalty(best.H, best.G))
-        length = len(best.G) * (CROWDED * max(1.0, share / USUAL) / allowed) ** 0.75
-        if width == 1 or problem.Q.shape[1] <= MAX_COLUMNS:
-            return length
-        return max(length, NARROW_SHORTEST) / width**LONGER
-
-    def _hop(self, hopping: BasinHopping, length: float) -> None:
-        """Hop so many generations while the gap is closed, more where it rose late.
-
-        In the last round go on where it opens. It never takes more than a share of the time on top:
-        cut short, the search vouches for nothing.
-        """
-        best = self.best
-        deadline = (1 + LAST_SHARE) * self.options.max_time
-        gap, allowed = best.gap, max(self.options.tol, best.gap, RESOLUTION)
-        while best.closed or best.last_round:
-            if hopping.polishes and hopping.n_generations >= min(length, LONGEST):
-                break
-            if best.seconds > deadline:
-                best.cut_short = True
-                break
-            hopping.hop()
-            best.raise_dual_norm(hopping.largest)
-            if best.gap > gap + RISE * allowed:
-                gap, allowed = best.gap, max(allowed, best.gap)
-                length = max(length, PATIENCE * hopping.n_generations)
