@@ -12,60 +12,22 @@ results/adaptive_loose.json and results/adaptive.png.
 
 import sys
 import time
-from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
+from problems import checked_dual, make_problem, regression_sets
 from report import FOLDER, save, table
-from sklearn.datasets import load_diabetes, make_friedman1
 
 from skconvexbn import ConvexBNRegressor
-from skconvexbn.losses import SquaredError
-from skconvexbn.oracle.ascent import normalise
-from skconvexbn.oracle.hopping import N_CHAINS, BasinHopping
-from skconvexbn.oracle.multi_start import step_scale
-from skconvexbn.oracle.search import Pairs, Search
-from skconvexbn.problem import Problem
 from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.torch import solve
-from skconvexbn.whitening import Whitening
 
 BETAS = (0.03, 0.1, 0.3, 1.0)
 FINE = 1e-3
 SEEDS = range(4)
-
-
-def data_sets(folder):
-    yield "diabetes", load_diabetes(return_X_y=True)
-    yield "friedman1", make_friedman1(1000, noise=1.0, random_state=0)
-    for path in sorted(Path(folder).glob("reg-*.npz")) if folder else ():
-        with np.load(path) as data:
-            yield path.stem.removeprefix("reg-"), (data["X"], data["y"].astype(float))
-
-
-def make_problem(X, y, beta):
-    w = np.ones(len(y))
-    Q = Whitening.fit(X, w).basis().transform(X)
-    return Problem(Q, ((y - y.mean()) / y.std())[:, None], w, SquaredError(), beta, False)
-
-
-def checked_dual(problem, solution, finer=1.0):
-    """The dual value at V by a search that is independent of the solver's, four times as wide.
-
-    Its steps are those for maxima narrower by the factor finer.
-    """
-    H, G = (torch.as_tensor(a) for a in (solution.H, solution.G))
-    neurons = Pairs(normalise(H), normalise(G, dim=1))
-    Q, V = torch.as_tensor(problem.Q), torch.as_tensor(solution.V)
-    search = Search(Q, seed=12345, step_scale=step_scale(problem.Q, problem.w))
-    hopping = BasinHopping(search, V, finer * problem.beta, neurons, 4 * N_CHAINS)
-    while hopping.n_generations < 96:
-        hopping.hop()
-    return problem.dual(solution.V, max(hopping.largest, solution.dual_norm))
 
 
 def main(folder=None):
@@ -78,7 +40,7 @@ def main(folder=None):
 def measure(folder, tol):
     """A row for each data set and beta, and the histories."""
     rows, curves = [], []
-    for name, (X, y) in data_sets(folder):
+    for name, (X, y) in regression_sets(folder):
         for beta in BETAS:
             problem = make_problem(X, y, beta)
             runs = [run(problem, tol, seed) for seed in SEEDS]

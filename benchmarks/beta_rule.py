@@ -25,9 +25,8 @@ Writes results/beta_rule_KIND.json and results/beta_rule_KIND_rules.json.
 import sys
 import warnings
 
-import adaptive
-import classes
 import numpy as np
+from problems import class_sets, regression_sets
 from report import save, table
 from rivals import make_problem, split_scaled
 from scipy.stats import kurtosis
@@ -69,8 +68,8 @@ def tables(rng, folder):
 
     These are the columns that may be predicted from the others.
     """
-    sets = [(True, *s) for s in adaptive.data_sets(folder)]
-    sets += [(False, *s) for s in classes.data_sets(folder)]
+    sets = [(True, *s) for s in regression_sets(folder)]
+    sets += [(False, *s) for s in class_sets(folder)]
     for with_target, name, (X, y) in sets:
         if name in LEFT_OUT:
             continue

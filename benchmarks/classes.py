@@ -11,12 +11,9 @@ each of two random states. Half an hour. Writes results/classes.json.
 
 import sys
 import time
-from pathlib import Path
 
-import numpy as np
-from adaptive import checked_dual
+from problems import checked_dual, class_sets
 from report import save, table
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 
 from skconvexbn import ConvexBNClassifier
 from skconvexbn.solvers.interface import Options
@@ -24,15 +21,6 @@ from skconvexbn.solvers.torch import solve
 
 MAX_ROWS, MAX_TIME = 2_500, 60.0
 SEEDS = range(2)
-
-
-def data_sets(folder):
-    for load in (load_breast_cancer, load_iris, load_wine, load_digits):
-        yield load.__name__.removeprefix("load_"), load(return_X_y=True)
-    for path in sorted(Path(folder).glob("clf-*.npz")) if folder else ():
-        with np.load(path) as data:
-            rows = np.random.default_rng(0).permutation(len(data["y"]))[:MAX_ROWS]
-            yield path.stem.removeprefix("clf-"), (data["X"][rows].astype(float), data["y"][rows])
 
 
 def fit(X, y, **params):
@@ -55,7 +43,7 @@ def refuted(X, y, loss, seed):
 def main(folder=None):
     fit([[0.0], [1.0], [2.0]], [0, 1, 1])  # imports
     rows = []
-    for name, (X, y) in data_sets(folder):
+    for name, (X, y) in class_sets(folder):
         for loss in ("log_loss", "squared_error"):
             coarse, coarse_seconds = fit(X, y, loss=loss, tol=1e-2)
             model, seconds = fit(X, y, loss=loss, tol=1e-3)

@@ -19,7 +19,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from adaptive import checked_dual, make_problem
+from problems import checked_dual, make_problem
 from report import FOLDER, save, table
 from sklearn.datasets import load_breast_cancer, make_friedman1
 

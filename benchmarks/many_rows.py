@@ -13,19 +13,15 @@ import sys
 import time
 
 import numpy as np
-import torch
+from problems import checked_dual, make_problem
 from report import save, table
 from sklearn.datasets import make_friedman1
 
 from skconvexbn import ConvexBNRegressor
-from skconvexbn.losses import SquaredError
-from skconvexbn.oracle.ascent import normalise
-from skconvexbn.oracle.hopping import BasinHopping
-from skconvexbn.oracle.search import Pairs, Search
-from skconvexbn.problem import Problem
+from skconvexbn.oracle.hopping import N_CHAINS
+from skconvexbn.oracle.search import Search
 from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.torch import solve
-from skconvexbn.whitening import Whitening
 
 
 def friedman1(n, d):
@@ -77,30 +73,19 @@ class Wide(Search):
         return n
 
 
-def checked_dual(problem, solution):
-    H, G = (torch.as_tensor(a) for a in (solution.H, solution.G))
-    neurons = Pairs(normalise(H), normalise(G, dim=1))
-    search, V = Wide(torch.as_tensor(problem.Q), seed=12345), torch.as_tensor(solution.V)
-    hopping = BasinHopping(search, V, problem.beta, neurons)
-    while hopping.n_generations < 24:
-        hopping.hop()
-    return problem.dual(solution.V, max(hopping.largest, solution.dual_norm))
-
-
 def run(X, Y, beta, tol):
     """Time, size and gap of a fit, and the gap that a longer search finds."""
-    w = np.ones(len(Y))
-    Q = Whitening.fit(X, w).basis().transform(X)
-    problem = Problem(Q, (Y - Y.mean(axis=0)) / Y.std(axis=0), w, SquaredError(), beta, False)
+    problem = make_problem(X, Y, beta)
     start = time.perf_counter()
     solution = solve(problem, None, Options(tol, 100))
     seconds, unit = time.perf_counter() - start, problem.zero_loss
     primal = problem.primal(solution.H, solution.G, solution.b)
     gap = (primal - problem.dual(solution.V, solution.dual_norm)) / unit
-    checked = (primal - checked_dual(problem, solution)) / unit
+    wide = checked_dual(problem, solution, kind=Wide, n_chains=N_CHAINS, n_generations=24)
+    checked = (primal - wide) / unit
     return {
-        "n": len(Q),
-        "q": Q.shape[1],
+        "n": len(Y),
+        "q": problem.Q.shape[1],
         "C": Y.shape[1],
         "beta": beta,
         "seconds": seconds,

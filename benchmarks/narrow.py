@@ -14,10 +14,10 @@ import itertools
 import warnings
 
 import numpy as np
-from adaptive import checked_dual
+from problems import checked_dual
 from report import save
 
-import skconvexbn.base
+import skconvexbn.task
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.oracle.circles import MAX_COLUMNS, circle_maxima
 
@@ -36,7 +36,7 @@ LIMIT, FINER = 20.0, (1.0, 0.1)
 class Kept:
     """The solver of a backend, with the last problem and solution."""
 
-    get_solver = staticmethod(skconvexbn.base.get_solver)
+    get_solver = staticmethod(skconvexbn.task.get_solver)
 
     def __init__(self, backend):
         self.solver = self.get_solver(backend)
@@ -50,7 +50,7 @@ class Kept:
 def checked(problem, solution):
     """The dual value at V by kinks of all rows, or by independent searches."""
     if problem.Q.shape[1] > MAX_COLUMNS:
-        return min(checked_dual(problem, solution, finer) for finer in FINER)
+        return min(checked_dual(problem, solution, finer=finer) for finer in FINER)
     H = circle_maxima(problem.Q, solution.V, np.ones(len(problem.Q)))
     largest = np.linalg.norm(solution.V.T @ np.maximum(problem.Q @ H, 0.0), axis=0).max()
     return problem.dual(solution.V, max(largest, solution.dual_norm))
@@ -68,7 +68,7 @@ def fit(estimator, X, y, weight, fraction):
 
 
 def main():
-    skconvexbn.base.get_solver = Kept
+    skconvexbn.task.get_solver = Kept
     warnings.simplefilter("ignore")
     rows = []
     for (columns, n, sets), tails, fraction in itertools.product(SHAPES, TAILS, FRACTIONS):

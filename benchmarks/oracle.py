@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 import torch
-from adaptive import data_sets, make_problem
+from problems import make_problem, regression_sets
 from report import save, table
 from threadpoolctl import threadpool_limits
 
@@ -79,7 +79,7 @@ def main(folder=None):
     torch.set_num_threads(1)
     rows = []
     with threadpool_limits(1):
-        for name, (X, y) in data_sets(folder):
+        for name, (X, y) in regression_sets(folder):
             Q, V, neurons = state(X, y)
             for method, search in METHODS.items():
                 runs = []

@@ -20,7 +20,7 @@ from itertools import islice
 import bn_network
 import numpy as np
 import torch
-from adaptive import data_sets, make_problem
+from problems import make_problem, regression_sets
 from report import save, table
 from scipy.optimize import minimize
 
@@ -72,7 +72,7 @@ def our_values(problem, tol):
 def main(folder=None, n_starts="10", epochs="2000"):
     rows = []
     # without FOLDER the first set, diabetes; with it those that come after the two of scikit-learn
-    for name, (X, y) in islice(data_sets(folder), 2 if folder else 0, None if folder else 1):
+    for name, (X, y) in islice(regression_sets(folder), 2 if folder else 0, None if folder else 1):
         X = (X - X.mean(axis=0)) / X.std(axis=0)
         for beta in BETAS:
             problem = make_problem(X, y, beta)

@@ -23,7 +23,7 @@ import warnings
 from itertools import islice
 
 import numpy as np
-from adaptive import data_sets, make_problem
+from problems import make_problem, regression_sets
 from report import save, table
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -107,7 +107,7 @@ def ours_gated(X, problem, limit):
 def main(folder=None, max_iters="10000"):
     relu, gated = [], []
     # without FOLDER the first set, diabetes; with it those that come after the two of scikit-learn
-    for name, (X, y) in islice(data_sets(folder), 2 if folder else 0, None if folder else 1):
+    for name, (X, y) in islice(regression_sets(folder), 2 if folder else 0, None if folder else 1):
         problem, H = make_problem(X, y, BETA), gates(X)
         start = time.perf_counter()
         solution = solve(problem, None, Options(TOL, 100))

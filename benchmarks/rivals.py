@@ -21,10 +21,9 @@ import time
 import warnings
 from unittest.mock import patch
 
-import adaptive
 import bn_network
-import classes
 import numpy as np
+from problems import class_sets, regression_sets
 from report import save, table
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
@@ -198,7 +197,7 @@ def main(kind, folder=None):
         sys.exit(f"The first argument is regression or classes, got {kind!r}.")
     rows, objectives = [], []
     ConvexBNClassifier(backend="torch").fit([[0.0], [1.0], [2.0]], [0, 1, 1])  # imports
-    for name, (X, y) in (adaptive if kind == "regression" else classes).data_sets(folder):
+    for name, (X, y) in (regression_sets if kind == "regression" else class_sets)(folder):
         if kind == "classes":
             some = np.random.default_rng(0).permutation(len(y))[:MAX_ROWS]
             X, y = X[some], y[some]

@@ -15,7 +15,7 @@ import time
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
-from adaptive import make_problem
+from problems import make_problem
 from report import save, table
 from sklearn.datasets import make_friedman1
 

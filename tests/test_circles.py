@@ -219,3 +219,14 @@ def test_certificates_of_one_direction_are_exact_with_any_number_of_rows(estimat
     with pytest.warns(ConvergenceWarning, match="max_time=0"):
         model.set_params(max_time=0.0, tol=1e-9).fit(X, y)
     assert not model.converged_
+
+
+@pytest.mark.parametrize("C", [1, 2])
+def test_certificates_are_exact_up_to_the_limit(C, monkeypatch):
+    n = 40
+    monkeypatch.setattr("skconvexbn.oracle.circles.COMPLETE", n * n * C)
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((n + 1, 2)), rng.standard_normal((n + 1, C))
+    model = ConvexBNRegressor(beta=1.0, backend="torch", random_state=0)
+    found = [model.fit(X[:k], Y[:k]).certificate_ for k in (n, n + 1)]
+    assert found == ["exact", "search"]

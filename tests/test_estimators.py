@@ -564,3 +564,16 @@ def test_numpy_beta_keeps_double_precision():
     X, y = small("regression")
     model = ConvexBNRegressor(beta=np.float32(0.1), random_state=0).fit(X, y)
     assert np.asarray(model.objective_).dtype == np.float64
+
+
+@pytest.mark.parametrize(("rank", "n"), [(1, 100), (2, 45)])
+def test_auto_enumerates_up_to_its_limits(rank, n):
+    """2 n arrangements at rank 1, 2 (1 + (n - 1) + (n - 1) (n - 2) / 2) at rank 2."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((n + 1, 4)), rng.standard_normal(n + 1)
+    model = ConvexBNRegressor(rank=rank)
+    chosen = []
+    for rows in (slice(n), slice(n + 1)):
+        training = model._training(*model._validate(X[rows], y[rows], None))
+        chosen.append(model._task(training, 0).backend)
+    assert chosen == ["cvxpy", "torch"]

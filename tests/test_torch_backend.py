@@ -115,7 +115,7 @@ def test_nonnegative_qp_of_a_singular_matrix_stays_at_the_start():
 def test_inverse_hessian_is_that_of_the_bfgs_updates(n_pairs):
     rng = np.random.default_rng(n_pairs)
     root = rng.standard_normal((6, 6))
-    pairs, expected, kept = descent._Pairs(torch.zeros(6, dtype=torch.float64)), np.eye(6), []
+    pairs, expected, kept = descent._Memory(torch.zeros(6, dtype=torch.float64)), np.eye(6), []
     for _ in range(n_pairs):
         s = rng.standard_normal(6)
         y = root @ (root.T @ s) + s
@@ -137,7 +137,7 @@ def test_inverse_hessian_is_that_of_the_bfgs_updates(n_pairs):
 )  # the square of the second is a subnormal number
 def test_pairs_without_curvature_are_left_out(size, curvature):
     s, v = torch.arange(1.0, 7.0), torch.ones(6)
-    pairs = descent._Pairs(s)
+    pairs = descent._Memory(s)
     pairs.append(s, 2 * s)
     before = pairs.inverse_hessian(v)
     pairs.append(size * v, curvature * size * v)
@@ -309,7 +309,7 @@ def test_descents_spend_their_evaluations_on_steps(monkeypatch, kind):
         n_evaluations += 1
         return _value_and_gradient(*args)
 
-    class Pairs(descent._Pairs):
+    class Pairs(descent._Memory):
         def append(self, s, y):
             nonlocal n_steps
             n_steps += 1
@@ -321,7 +321,7 @@ def test_descents_spend_their_evaluations_on_steps(monkeypatch, kind):
     )
     x = descend(model, x, 1e-2, 40)
     monkeypatch.setattr(descent, "_value_and_gradient", evaluated)
-    monkeypatch.setattr(descent, "_Pairs", Pairs)
+    monkeypatch.setattr(descent, "_Memory", Pairs)
     descend(model, x, 1e-3, 15)
     assert n_steps == 15
     assert n_evaluations <= 1.2 * n_steps + 1

@@ -135,6 +135,7 @@ def in_arrangements(
             break
         M, bounds = _without_cones(Q, V, masks)
         passed_over = max(passed_over, bounds[bounds <= limit].max(initial=0.0))
+        # what `_maxima` takes for zero
         passed_over = max(passed_over, ZERO * np.linalg.norm(M, axis=(1, 2)).max(initial=0.0))
         for i in np.flatnonzero(bounds > limit):
             if enough(n_above):

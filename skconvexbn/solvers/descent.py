@@ -84,7 +84,7 @@ def _lbfgs(
 ) -> Tensor:
     """L-BFGS with backtracking; vectors stay on their device (and away from BLAS threads)."""
     value, gradient = value_and_gradient(p)
-    pairs, values = _Pairs(p), [value]
+    pairs, values = _Memory(p), [value]
     # the first: the largest curvature is about the mass of the neurons
     length = 2 / max(float(p @ p), 2.0)
     for _ in range(n_steps):
@@ -109,7 +109,7 @@ def _lbfgs(
     return p
 
 
-class _Pairs:
+class _Memory:
     """The last steps s and gradient changes y, and the approximate inverse Hessian they imply.
 
     Two products with all of them in place of a recursion over one after the other (Byrd, Nocedal

@@ -18,7 +18,7 @@ from .interface import Options, Solution
 from .interior_point import solve_cones
 from .measure import Model
 
-# Smallest n * q for which device=None takes a CUDA device that is present.
+# Smallest n * q for which device=None takes a CUDA device that is present: a guess, not measured.
 MIN_CUDA_SIZE = 1_000_000
 # Largest n * q solved on one thread. Two are 1.0 to 1.5 times faster on idle cores and 1.7 to 3.6
 # times slower where one is busy (benchmarks/threads.py): small fits, which come in numbers, do
