@@ -19,7 +19,7 @@ from skconvexbn import ConvexBNClassifier
 from skconvexbn.solvers.interface import Options
 from skconvexbn.solvers.torch import solve
 
-MAX_ROWS, MAX_TIME = 2_500, 60.0
+MAX_TIME = 60.0
 SEEDS = range(2)
 
 

@@ -256,7 +256,7 @@ def test_searches_that_are_cut_short_keep_the_bound_of_those_before(n_outputs, m
     for first in range(1, 5):
         calls = []
 
-        def late(pricing, V, seed=0, first=first, calls=calls):
+        def late(pricing, V, seed=None, first=first, calls=calls):
             calls.append(1)
             monkeypatch.setattr(Pricing, "_late", lambda *_: len(calls) > first)
             return search(pricing, V, seed)
@@ -345,3 +345,19 @@ def test_threads_leave_the_filters_of_warnings_alone():
     for thread in threads:
         thread.join()
     assert warnings.filters == before
+
+
+@pytest.mark.parametrize(("tol", "max_iter"), [(1e-3, 100), (1e-9, 2)])
+def test_bounds_of_several_outputs_rest_on_random_starts_too(tol, max_iter, monkeypatch):
+    """Twice at the dual point of the bound, where rounds before it search from singular vectors."""
+    searched, search = [], Pricing._search
+
+    def recorded(pricing, V, seed=None):
+        searched.append((V.copy(), seed))
+        return search(pricing, V, seed)
+
+    monkeypatch.setattr(Pricing, "_search", recorded)
+    problem, arrangements = make_problem(C=3)
+    solution = backend.solve(problem, arrangements, Options(tol, max_iter))
+    seeds = [seed for V, seed in searched if np.array_equal(V, solution.V) and seed is not None]
+    assert len(set(seeds)) >= 2

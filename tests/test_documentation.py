@@ -4,6 +4,7 @@ import ast
 import pkgutil
 import re
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 
@@ -178,6 +179,10 @@ def test_scripts_import_what_exists(folder):
     checked = 0
     for path in (ROOT / folder).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and (name := ast.unparse(node)).startswith(
+                "skconvexbn."
+            ):
+                attrgetter(name.removeprefix("skconvexbn."))(skconvexbn)
             if isinstance(node, ast.ImportFrom) and node.module.startswith("skconvexbn"):
                 module = import_module(node.module)
                 for name in node.names:

@@ -839,3 +839,16 @@ def test_weights_of_a_scorer_may_be_one_number():
 def test_betas_are_numbers(betas):
     with pytest.raises(ValueError, match="betas must be a non-empty sequence of finite numbers"):
         ConvexBNRegressorCV(betas=betas).fit(*load_diabetes(return_X_y=True))
+
+
+def test_weights_reach_a_scorer_as_they_were_given():
+    seen = []
+
+    def scoring(model, X, y, sample_weight):
+        seen.append(type(sample_weight))
+        return model.score(X, y, sample_weight)
+
+    X, y = load_diabetes(return_X_y=True)
+    search = ConvexBNRegressorCV(**{**SMALL, "scoring": scoring})
+    search.fit(X, y, sample_weight=pd.Series(np.ones(len(y))))
+    assert set(seen) == {pd.Series}

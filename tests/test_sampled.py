@@ -381,3 +381,51 @@ def test_a_beta_above_all_leaves_no_messages_of_libraries(capfd):
     model = ConvexBNRegressor(arrangements="sampled", beta=1e20, random_state=0)
     assert model.fit(X[:60, :3], y[:60]).n_neurons_ == 0
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("beta", [1e-11, 1e-13])
+def test_splitting_goes_on_where_the_interior_point_method_ends(beta):
+    """Its floor on beta leaves no bound where rows are not interpolated."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 2))
+    y = 2 * np.abs(X[:, 0]) + 0.3 * rng.standard_normal(200)
+    model = ConvexBNRegressor(
+        activation="gated_relu", n_arrangements=5, beta=beta, random_state=0
+    ).fit(X, y)
+    assert model.converged_
+    assert model.n_iter_ > gated.N_FIRST
+
+
+@pytest.mark.parametrize("steps", [1, 4, 8])
+def test_gated_neurons_are_of_unit_norm_wherever_a_fit_ends(steps, monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 1))
+    y = 2 * np.abs(X[:, 0]) + 0.3 * rng.standard_normal(200)
+    step, taken = interior_point._InteriorPoint._step, []
+
+    def interrupted(method, mu):
+        taken.append(mu)
+        if len(taken) > steps:
+            raise KeyboardInterrupt
+        return step(method, mu)
+
+    monkeypatch.setattr(interior_point._InteriorPoint, "_step", interrupted)
+    model = ConvexBNRegressor(activation="gated_relu", beta=1e-4, tol=1e-7, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="Interrupted"):
+        model.fit(X, y)
+    assert_allclose(np.hypot(model.gamma_, model.alpha_), 1.0, rtol=1e-9)
+    loss = 0.5 * np.square(model.predict(X) - y).sum()
+    penalty = model.beta_ * np.linalg.norm(model._network.G, axis=1).sum()
+    assert model.objective_ == pytest.approx(loss + penalty, rel=1e-9)
+
+
+def test_many_gates_end_with_as_few_neurons_as_one_system_holds():
+    """Newton's method on thousands of output weights would take minutes, whatever max_time."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 5))
+    y = X[:, 0] * X[:, 1] + 0.5 * rng.standard_normal(300)
+    model = ConvexBNRegressor(
+        activation="gated_relu", n_arrangements=2000, beta=1e-3, tol=1e-6, random_state=0
+    ).fit(X, y)
+    assert model.converged_
+    assert model.history_[-1, 0] < 30

@@ -25,8 +25,8 @@ class Display:
         import matplotlib.pyplot as plt
 
         if ax is None:
-            size = (6.4, 4.8 if n == 1 else 3.2 * n)
-            ax = plt.subplots(n, sharex=True, figsize=size, layout="constrained")[1]
+            size = {} if n == 1 else {"figsize": (6.4, 3.2 * n)}
+            ax = plt.subplots(n, sharex=True, layout="constrained", **size)[1]
         axes = list(np.ravel(ax))
         if len(axes) != n or not all(isinstance(one, plt.Axes) for one in axes):
             raise ValueError(f"ax must be {n} Matplotlib axes here, got {ax!r}.")

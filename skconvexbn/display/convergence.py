@@ -124,7 +124,7 @@ class ConvergenceDisplay(Display):
         NotFittedError
             If it has not been fitted.
         ValueError
-            If ``kind`` is none of the above.
+            If ``kind`` is none of the above, or ``ax`` are not the axes of one plot.
         """
         cls._check_fitted(estimator, ConvexBNRegressor, ConvexBNClassifier)
         display = cls(
@@ -165,7 +165,7 @@ class ConvergenceDisplay(Display):
         Raises
         ------
         ValueError
-            If ``kind`` is none of the above.
+            If ``kind`` is none of the above, or ``ax`` are not the axes of one plot.
         """
         self._check_kind(kind, ("values", "gap"))
         (ax,) = self._set_axes(ax)

@@ -181,7 +181,7 @@ class NeuronsDisplay(Display):
         Raises
         ------
         ValueError
-            If ``kind`` is none of the above, or ``ax`` is not two axes where two are needed.
+            If ``kind`` is none of the above, or ``ax`` are not as many axes as it needs.
         """
         self._check_kind(kind, KINDS)
         self.activations_image_ = self.weights_image_ = self.colorbar_ = None

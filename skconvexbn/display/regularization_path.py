@@ -130,7 +130,7 @@ class RegularizationPathDisplay(Display):
         TypeError
             If ``path`` is something else.
         ValueError
-            If ``kind`` is none of the above.
+            If ``kind`` is none of the above, or ``ax`` are not the axes of one plot.
         """
         names = ("beta", "rank", "shrinkage", "objective", "dual_objective", "n_neurons")
         if not (isinstance(path, Bunch) and set(names) <= set(path)):
@@ -220,7 +220,8 @@ class RegularizationPathDisplay(Display):
         Raises
         ------
         ValueError
-            If there is no such ``kind`` in this display.
+            If there is no such ``kind`` in this display, nothing at all, or ``ax`` are not the axes
+            of one plot.
         """
         values = {
             "objective": self.objective,

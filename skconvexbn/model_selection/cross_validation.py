@@ -185,7 +185,8 @@ class CrossValidated(ConvexBNBase):
         test_weight = score_params.get("sample_weight")
         if test_weight is not None:
             test_weight = _check_sample_weight(test_weight, X)
-            score_params = {**score_params, "sample_weight": test_weight}
+            if isinstance(score_params["sample_weight"], Real):
+                score_params = {**score_params, "sample_weight": test_weight}
         check_folds(y, fitted, folds, is_classifier(self), test_weight)
         scorer = self._checked_scorer(weighted=test_weight is not None)
         # The scorer of a user gets data as they were given, and names of features; others do

@@ -53,7 +53,7 @@ def descending(betas: Any) -> np.ndarray:
     """Distinct betas >= 0 as a descending array, or an error that says what is wrong."""
     try:
         values = np.asarray(betas)
-        numbers = values.dtype.kind in "iufO"  # no booleans, nor strings of digits
+        numbers = values.dtype.kind in "iufO"  # not arrays of booleans, or of strings of digits
         values = values.astype(np.float64) if numbers else np.zeros(0)
     except (TypeError, ValueError):
         values = np.zeros(0)
@@ -241,7 +241,7 @@ def _points(
     constant = not task.basis.rank and model.fit_intercept  # features, whatever neurons do
     for beta, fit in zip(grid.tolist(), task.path(grid), strict=False):
         yield beta, fit
-        unit = model.tol * fit.zero_loss
+        unit = fit.tol * fit.zero_loss
         changed = fit.loss > unit and abs(last - fit.loss) >= UNCHANGED * unit
         if stops and not changed and (fit.n_neurons or constant or not fit.zero_loss):
             break

@@ -61,7 +61,8 @@ class Solution:
     with several ReLU outputs as far as a search inside each went).
     ``gates`` (q, m) are the fixed gates of the gated relaxation, whose neurons are linear where
     Q gates >= 0; None for ReLU. ``history`` has (seconds, primal, dual) after each round where the
-    solver keeps it.
+    solver keeps it. ``ended_by`` says what ended it, "tol" where nothing else did: whether the
+    gap is that small is computed again.
     """
 
     H: np.ndarray

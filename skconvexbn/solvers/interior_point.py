@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..arrangements import Arrangements
 from ..oracle.cones import project_onto_cone
-from .group_lasso import group_lasso
+from .group_lasso import MAX_UNKNOWNS, group_lasso
 from .incumbent import Incumbent
 from .interface import Options, Solution
 from .masses import best_masses
@@ -53,7 +53,7 @@ ROUNDING = 1e-14
 # Trace of B_j^{-1} below which block j is left out of K.
 NOTHING = 1e-12
 # With a smaller beta rounding would make K singular: the steps are those of this one, which hardly
-# differs, and the objectives and bounds those of beta.
+# differ where rows are interpolated, and the objectives and bounds those of beta.
 SMALLEST_BETA = 1e-12
 # Accuracy of the final masses, relative to beta.
 MASS_TOL = 1e-8
@@ -148,9 +148,10 @@ class _InteriorPoint:
         """The network, if it is in its cones, and the dual point with its proof."""
         p, s = self.problem, self.x[:, 1:]
         if not bool(self._outside().any()):
-            self.best.offer(
-                s.T.cpu().numpy(), self.e.cpu().numpy(), self.b.cpu().numpy(), self.gates
-            )
+            x = Measure.of_weights(s.T, self.e, self.b)
+            kept = x.c > 0
+            gates = None if self.gates is None else self.gates[:, kept.cpu().numpy()]
+            self.best.offer(*x[kept].network, gates)
         V = p.dual_point((self._forward(s) + self.b)[:, None].cpu().numpy())
         # In cone j, e_j v^T D_j Q h <= ||e_j Q^T D_j v + Q^T M_j u_j|| for unit h and any u_j >= 0.
         v = self.model.tensor(V[:, 0])
@@ -174,10 +175,11 @@ class _InteriorPoint:
         self.best.offer(*best_masses(self.model, x, MASS_TOL)[0].active().network)
 
     def _offer_gated(self, gates: np.ndarray) -> None:
-        """The blocks with the best output weights: most are zero."""
+        """The largest blocks with the best output weights: most are zero."""
         s = self.x[:, 1:].T.cpu().numpy()
         c = np.linalg.norm(s, axis=0)
-        kept = c > NEGLIGIBLE * c.max()
+        kept = np.argsort(-c, kind="stable")[:MAX_UNKNOWNS]
+        kept = kept[c[kept] > NEGLIGIBLE * c.max()]
         H, gates, c = s[:, kept] / c[kept], gates[:, kept], c[kept]
         R = self.problem.features(H, gates)
         G, b = group_lasso(self.problem, R, c[:, None], self.b.cpu().numpy(), eps=0.01)

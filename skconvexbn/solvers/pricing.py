@@ -1,8 +1,9 @@
 """The pricing problem of column generation: which neurons violate the dual constraint most.
 
 Inside given arrangements (theory.md 3, 4). With one output its answer is exact, and so is the
-bound. With several it is searched for: what was found at one dual point then counts at the best one
-too, and where the gap looks closed the best one is searched again, from other starts.
+bound. With several it is searched for, from singular vectors: what was found at one dual point then
+counts at the best one too, and where the gap looks closed, or a limit ends the rounds, the best one
+is searched again, from random starts too.
 Seconds after ``max_time`` it ends with the cuts of a round, and without a bound.
 """
 
@@ -43,7 +44,7 @@ class Pricing:
         """The worst cuts at V, which is offered to the incumbent with its bound."""
         best = self._best
         cuts, known = self._search(V), self._known_at(V)
-        if best.problem.n_outputs > 1 and (best.last_round or not len(self._worst(cuts))):
+        if best.problem.n_outputs > 1 and not len(self._worst(cuts)):
             cuts = cuts.join(self._search(V, seed=0))
         best.offer_dual(V, max(cuts.dual_norm, known.dual_norm))
         worst = self._worst(cuts)
@@ -52,8 +53,10 @@ class Pricing:
         if best.problem.n_outputs > 1:
             self._known = self._known.join(worst)
             best.raise_dual_norm(self._known_at(best.V).dual_norm)
-            if best.closed:
-                again = self._search(best.V, seed=best.n_iter + 1)
+            best.vouched = best.closed or best.last_round
+            if best.vouched:
+                again = self._search(best.V, seed=0)
+                again = again.join(self._search(best.V, seed=best.n_iter + 1))
                 best.raise_dual_norm(again.values.max(initial=0.0))
                 more = self._worst(again)
                 self._known = self._known.join(more)
