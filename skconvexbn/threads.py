@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from threading import Event, Lock, Thread, local
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
@@ -25,15 +25,15 @@ class _Limits:
     only the thread that set the limit of BLAS may lift it.
     """
 
-    lock = Lock()
+    lock = threading.Lock()
     blas_jobs = torch_jobs = 0
-    holder: Thread
-    left: Event
+    holder: threading.Thread
+    left: threading.Event
     torch: int
-    here = local()  # whether this thread has the limit of torch already
+    here = threading.local()  # whether this thread has the limit of torch already
 
     @classmethod
-    def hold(cls, entered: Event, left: Event) -> None:
+    def hold(cls, entered: threading.Event, left: threading.Event) -> None:
         import torch
 
         cls.torch = torch.get_num_threads()
@@ -55,9 +55,9 @@ class _Limits:
 
 def _forget() -> None:
     """In a forked process, which has no other thread: those of its parent hold nothing here."""
-    _Limits.lock = Lock()
+    _Limits.lock = threading.Lock()
     _Limits.blas_jobs = _Limits.torch_jobs = 0
-    _Limits.here = local()
+    _Limits.here = threading.local()
 
 
 if hasattr(os, "register_at_fork"):
@@ -73,8 +73,10 @@ def one_blas_thread() -> Iterator[None]:
     """
     with _Limits.lock:
         if not _Limits.blas_jobs:
-            entered, _Limits.left = Event(), Event()
-            _Limits.holder = Thread(target=_Limits.hold, args=(entered, _Limits.left), daemon=True)
+            entered, _Limits.left = threading.Event(), threading.Event()
+            _Limits.holder = threading.Thread(
+                target=_Limits.hold, args=(entered, _Limits.left), daemon=True
+            )
             try:
                 _Limits.holder.start()
                 entered.wait()
