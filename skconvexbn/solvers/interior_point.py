@@ -91,7 +91,7 @@ class _InteriorPoint:
         J = self.signs * len(D)
         self.e = torch.ones_like(D[:, :1]).repeat(self.signs, 1)
         self.e[len(D) :] = -1.0
-        self.M = (2 * D - 1).repeat(self.signs, 1)[:, : len(self.cone)]
+        self.M = (2 * D[:, : len(self.cone)] - 1).repeat(self.signs, 1)
         self.x = Q.new_zeros(J, q + 1)
         self.x[:, 0] = 1.0
         self.y = Q.new_zeros(J, q + 1)
