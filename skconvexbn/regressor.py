@@ -37,7 +37,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         of the sum of their variances), with nu the share of var(y) that is noise, by a linear fit
         and nearest neighbours (theory section 8), and n the sum of weights; at most a tenth of
         beta_max, at which the network has no neurons. The value taken is ``beta_``. 0 stands for
-        the limit of small beta: interpolation where the network can interpolate.
+        the limit of small beta: interpolation where the network can interpolate, as closely as
+        ``tol`` asks for (exactly in the closed form).
     rank : None, int or float, default=None
         Number k of singular directions of X kept (theory section 7): None all, up to the numerical
         rank; an int that many at most; a float in (0, 1) as many as explain more than that share of

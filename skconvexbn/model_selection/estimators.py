@@ -174,7 +174,8 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
         Score to maximise, a scorer of scikit-learn or a callable (estimator, X, y), which takes
         sample_weight if fit does (with metadata routing: if it is requested); None is minus the
         mean cross-entropy ("neg_log_loss", but for labels that a training fold lacks), with
-        ``loss="squared_error"`` minus the mean squared distance of probabilities to labels.
+        ``loss="squared_error"`` minus the mean squared distance of probabilities to one-hot
+        labels (for two classes twice scikit-learn's "neg_brier_score").
     average : bool, default=False
         Whether the network is the weighted mean of the candidates refitted to all rows, with
         weights exp(-20 (loss / smallest loss - 1)) of their cross-validated losses, those below
