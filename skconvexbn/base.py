@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 MIN_SPREAD, MAX_SPREAD = 1e-305, 1e307
 # A larger one changes no fit, and float32, in which searches climb, resolves no more kinks.
 MAX_BIAS_SCALE = 1e6
-# A smaller tol stands for this one: gaps below it are rounding.
-MIN_TOL = 1e-9
+# A smaller tol stands for the first, gaps below it being rounding, a larger one for the second.
+MIN_TOL, MAX_TOL = 1e-9, 1e6
 # What to do about the gap of a fit, by what ended it.
 ADVICE: dict[Ending, str] = {
     "Ctrl-C": "no full search vouches for it: fit again.",
@@ -187,7 +187,7 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         if chosen in ("exact", "sampled") and backend != "closed_form":
             arrangements = self._make_arrangements(chosen, problem, basis, seed, earlier)
         options = Options(
-            tol=max(self.tol, MIN_TOL),
+            tol=min(max(self.tol, MIN_TOL), MAX_TOL),
             max_iter=self.max_iter,
             max_time=float("inf") if self.max_time is None else self.max_time,
             seed=seed,

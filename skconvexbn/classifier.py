@@ -100,7 +100,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         Rounds of the solver at most.
     max_time : float or None, default=None
         Seconds after which the solver ends with the round it is in and returns the best network so
-        far; None sets no limit.
+        far; None sets no limit. What comes before is not counted: whitening, beta="auto", and the
+        enumeration of "exact" arrangements.
     warm_start : bool, default=False
         Start from the neurons of the previous fit ("adaptive"), or add their arrangements to
         those sampled. No effect with ``activation="gated_relu"``, whose gates are those drawn.
@@ -417,6 +418,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
             positive = np.clip((F + 1) / 2, 0.0, 1.0)
             return np.stack([1 - positive, positive], axis=1)
         # Nearest point of the simplex, max(F - t, 0): it keeps the order of the outputs.
+        F = F - F.max(axis=1, keepdims=True)  # far from the data they would swallow the 1
         descending = -np.sort(-F, axis=1)
         t = (np.cumsum(descending, axis=1) - 1) / np.arange(1, F.shape[1] + 1)
         t = t[np.arange(len(F)), np.sum(descending > t, axis=1) - 1]

@@ -87,7 +87,8 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBNBase):
         Rounds of the solver at most.
     max_time : float or None, default=None
         Seconds after which the solver ends with the round it is in and returns the best network so
-        far; None sets no limit.
+        far; None sets no limit. What comes before is not counted: whitening, beta="auto", and the
+        enumeration of "exact" arrangements.
     warm_start : bool, default=False
         Start from the neurons of the previous fit ("adaptive"), or add their arrangements to
         those sampled. No effect with ``activation="gated_relu"``, whose gates are those drawn.

@@ -27,8 +27,8 @@ from .whitening import Basis, Whitening
 ORACLE = 60, 30, 0.01
 # beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
 BETA_LIMIT = 1e-7
-# beta in the units of the solver: far above any beta_max.
-MAX_BETA = 1e150
+# beta in the units of the solver: far below and above what makes a difference.
+MIN_BETA, MAX_BETA = 1e-100, 1e150
 # Of a fit, what a path has arrays of and estimators, with an underscore, have as attributes.
 RESULTS = (
     "rank",
@@ -83,7 +83,8 @@ class Task:
         Those ``beside`` it, in the solver's units too, may be of use.
         """
         beta, units = self.resolve_beta(beta), self.units
-        problem = self.problem.with_beta(min(beta / units.beta, MAX_BETA))
+        in_units = min(max(beta / units.beta, MIN_BETA), MAX_BETA) if beta else 0.0
+        problem = self.problem.with_beta(in_units)
         if self.verbose:
             print(
                 f"[{self.name}] backend {self.backend}, beta {beta:.6g}, rank {self.basis.rank}, "

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_iris, make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import train_test_split
@@ -503,3 +503,40 @@ def test_underflow_is_no_error():
     assert model.score(X, y) == 1.0
     np.testing.assert_allclose(P.sum(axis=1), 1.0)
     assert not Q[:, 2].any()
+
+
+def test_probabilities_far_from_the_data_add_up_to_one():
+    X, y = load_iris(return_X_y=True)
+    model = ConvexBNClassifier(loss="squared_error", random_state=0).fit(X, y)
+    for factor in (1e14, 1e18, 1e100):
+        P = model.predict_proba(-factor * X)
+        np.testing.assert_allclose(P.sum(axis=1), 1.0)
+        assert P.min() >= 0
+
+
+@pytest.mark.parametrize("little", [1e-13, 1e-16, 1e-25])
+@pytest.mark.parametrize("beta", [1e-9, "auto"])
+def test_the_bound_of_the_closed_form_beside_a_heavy_row(little, beta):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((3, 7)), rng.standard_normal(3)
+    model = ConvexBNRegressor(beta=beta, tol=1e-3, random_state=0)
+    model.fit(X, y, sample_weight=[1.0, little, little])
+    assert model.backend_ == "closed_form"
+    assert model.converged_
+    assert model.dual_objective_ <= model.objective_
+
+
+@pytest.mark.parametrize(("beta", "size"), [(1e-300, 1e60), (5e-324, 1e3), (5e-324, 1.0)])
+@pytest.mark.parametrize("bias_scale", [1.0, 1e-20])
+def test_betas_below_what_floats_hold_in_units_of_the_solver(beta, size, bias_scale):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 8)), size * rng.standard_normal(20)
+    model = ConvexBNRegressor(beta=beta, backend="torch", bias_scale=bias_scale, random_state=0)
+    model.fit(X, y)
+    assert model.converged_
+    assert model.beta_ == beta
+
+
+def test_any_tol_is_one():
+    X, y = load_iris(return_X_y=True)
+    assert ConvexBNRegressor(tol=1e200, random_state=0).fit(X, X[:, 0] * y).converged_

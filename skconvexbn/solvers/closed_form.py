@@ -73,7 +73,10 @@ def _scalar(problem: Problem) -> Solution:
     G = np.array([[1.0], [-1.0]]) * np.maximum(norms - beta, 0.0)[:, None]
     # V / sqrt(w) is each part cut to norm beta.
     V = root[:, None] * (P @ (np.array([[1.0], [-1.0]]) * np.minimum(norms, beta)[:, None]))
-    dual_norm = float(norms.max().clip(max=beta))
+    if problem.fit_intercept:  # to the last digit, which b does not have beside heavy rows
+        V[problem.w.argmax()] -= V.sum()
+    U = V[:, 0] / root
+    dual_norm = float(max(np.linalg.norm(np.maximum(sign * U, 0.0)) for sign in (1.0, -1.0)))
     return Solution(_directions(problem, P), G, np.array([b]), V, dual_norm, "exact", n_iter=1)
 
 
