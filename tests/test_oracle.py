@@ -199,3 +199,14 @@ def test_climbing_repeats_no_step(monkeypatch):
         end = climb_cones(Q, np.abs(V), h / np.linalg.norm(h))
         assert np.array_equal(end, steps[-1])
         assert len({x.tobytes() for x in steps}) == len(steps)
+
+
+@pytest.mark.parametrize("size", [1e-150, 1e100])
+@pytest.mark.parametrize("C", [1, 2])
+def test_maxima_inside_arrangements_scale_with_V(C, size):
+    Q, V = RNG.standard_normal((10, 3)), RNG.standard_normal((10, C))
+    arrangements = enumerate_all(Q)
+    expected = in_arrangements(Q, V, arrangements, 0.0).dual_norm
+    found = in_arrangements(Q, size * V, arrangements, 0.0)
+    assert found.dual_norm / size == pytest.approx(expected, rel=1e-9)
+    np.testing.assert_allclose(np.linalg.norm(found.G, axis=1), 1.0)

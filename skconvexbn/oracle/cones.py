@@ -199,7 +199,7 @@ def _maxima(
             norm = float(np.linalg.norm(h))
             if norm <= zero:
                 break
-            t = M.T @ h / norm
+            t = M.T @ (h / norm)
             if (A @ h).min() < -INSIDE * norm:  # rounding: the norm is a bound all the same
                 t = norm * g
             attained = max(float(np.linalg.norm(t)), norm)
