@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from .base import ConvexBNBase
-from .data import NEGLIGIBLE, DistinctRows
+from .data import DistinctRows, counted
 from .export import to_mlp
 from .losses import BinaryLogLoss, Loss, MultinomialLogLoss, SquaredError
 from .network import Network
@@ -302,7 +302,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
         weight = self._weighted(y, weight)
         self._log_loss = self.loss == "log_loss"
         self.classes_, codes = np.unique(y, return_inverse=True)
-        kept = weight > NEGLIGIBLE * weight.max()
+        kept = counted(weight)
         self._present = np.unique(codes[kept])
         if len(self._present) < len(self.classes_):
             X, codes, weight = X[kept], np.searchsorted(self._present, codes[kept]), weight[kept]
@@ -317,7 +317,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBNBase):
     def _weighted(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
         if self.class_weight == "balanced":
             shares = weight / weight.max()
-            present = shares > NEGLIGIBLE
+            present = counted(weight)
             codes = np.unique(y[present], return_inverse=True)[1]
             totals, factors = np.bincount(codes, shares[present]), np.zeros(len(y))
             factors[present] = (totals.mean() / totals)[codes]

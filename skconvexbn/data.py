@@ -11,6 +11,11 @@ import numpy as np
 NEGLIGIBLE = 1e-30
 
 
+def counted(w: np.ndarray) -> np.ndarray:
+    """Which of the weights w (n,) are more than next to nothing beside the largest."""
+    return w > NEGLIGIBLE * w.max(initial=0.0)
+
+
 def weighted_mean(A: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Means of the columns of A (n, d), corrected once: the rounding of one sum grows with n."""
     shares = w / w.sum()
@@ -43,7 +48,7 @@ class DistinctRows:
                 raise ValueError(
                     "Sample weights add up to more than float64 holds; divide them by the largest."
                 )
-        kept = w / w.max() > NEGLIGIBLE
+        kept = counted(w)
         X, Y, w = (a[kept].astype(np.float64, copy=False) for a in (X, Y, w))
         rows = np.ascontiguousarray(X + 0.0)  # -0.0 and 0.0 are one value
         keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import NEGLIGIBLE
+from ..data import counted
 
 
 def takes_weight(scorer: Callable[..., float]) -> bool:
@@ -66,7 +66,7 @@ def check_folds(
     unseen = set[Any]()
     for k, (train, test) in enumerate(folds, 1):
         place = f"{k} of {len(folds)}"
-        fitted = y[train][weight[train] > NEGLIGIBLE * weight[train].max(initial=0.0)]
+        fitted = y[train][counted(weight[train])]
         if len(y[train]) < 2:
             raise ValueError(
                 f"Training fold {place} has fewer than 2 samples; use a cv that leaves more to fit."
