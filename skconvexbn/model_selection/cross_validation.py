@@ -225,11 +225,11 @@ class CrossValidated(ConvexBNBase):
         self, given: tuple[Any, Any], y: np.ndarray, split_params: dict[str, Any]
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Rows to fit and to score on, by the splitter, which gets the data as they were given."""
-        cv = self.cv
-        if isinstance(cv, Iterable) and not hasattr(cv, "split"):
-            cv = [as_fold(pair, len(y)) for pair in cv]
-        splitter = check_cv(cv, y, classifier=is_classifier(self))
-        folds = [as_fold(pair, len(y)) for pair in splitter.split(*given, **split_params)]
+        pairs = self.cv
+        if hasattr(pairs, "split") or not isinstance(pairs, Iterable):
+            splitter = check_cv(pairs, y, classifier=is_classifier(self))
+            pairs = splitter.split(*given, **split_params)
+        folds = [as_fold(pair, len(y)) for pair in pairs]
         if not folds:
             raise ValueError(f"cv={self.cv!r} has no folds; give some, or their number.")
         return folds
