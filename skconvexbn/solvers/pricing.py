@@ -42,28 +42,30 @@ class Pricing:
 
     def violated(self, V: np.ndarray) -> Cuts:
         """The worst cuts at V, which is offered to the incumbent with its bound."""
-        best = self._best
+        best, several = self._best, self._best.problem.n_outputs > 1
         cuts, known = self._search(V), self._known_at(V)
-        if best.problem.n_outputs > 1 and not len(self._worst(cuts)):
-            cuts = cuts.join(self._search(V, seed=0))
-        best.offer_dual(V, max(cuts.dual_norm, known.dual_norm))
         worst = self._worst(cuts)
+        if at_random := several and not len(worst):
+            cuts = cuts.join(self._search(V, seed=0))
+            worst = self._worst(cuts)
+        best.offer_dual(V, max(cuts.dual_norm, known.dual_norm))
         if not len(worst):  # earlier ones are much like those of now, if there are any
             worst = self._worst(known)
-        if best.problem.n_outputs > 1:
+        if several:
             self._known = self._known.join(worst)
             best.raise_dual_norm(self._known_at(best.V).dual_norm)
             best.vouched = best.closed or best.last_round
             if best.vouched:
-                again = self._search(best.V, seed=0)
-                again = again.join(self._search(best.V, seed=best.n_iter + 1))
+                again = self._search(best.V, seed=best.n_iter + 1)
+                if not (at_random and best.V is V):  # else that search has been
+                    again = again.join(self._search(best.V, seed=0))
                 best.raise_dual_norm(again.values.max(initial=0.0))
                 more = self._worst(again)
                 self._known = self._known.join(more)
                 worst, cuts = self._worst(worst.join(more)), cuts.join(again)
         # With one output a bound is exact, whatever later searches were.
         late = not np.isfinite(cuts.dual_norm)
-        best.cut_short = late and not (best.problem.n_outputs == 1 and best.closed)
+        best.cut_short = late and (several or not best.closed)
         best.finished = not (len(worst) or late)
         return worst
 
