@@ -1,43 +1,39 @@
-"""The one fit pipeline: rows -> whitening -> Problem -> solver -> Network."""
+"""What the estimators share: checks of data, whitening, fitted attributes, outputs, exports."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from abc import ABCMeta, abstractmethod
-from copy import copy, deepcopy
+from copy import deepcopy
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .arrangements import Arrangements, enumerate_all, sample
 from .data import DistinctRows
 from .export import to_torch
 from .losses import Loss
 from .network import Network
-from .problem import Neurons, Problem, relative_gap
-from .solvers import BACKENDS, choose_backend
-from .solvers.interface import Ending, Options
-from .task import RESULTS, Fit, Task, Training
-from .units import unit_problem
-from .whitening import Basis, Whitening
+from .problem import relative_gap
+from .solvers import BACKENDS
+from .solvers.interface import Ending
+from .task import RESULTS, Fit, Training
+from .whitening import Whitening
 
 if TYPE_CHECKING:
     import torch
 
 # Spreads of features with which neither their squares' mean nor the weights overflow.
 MIN_SPREAD, MAX_SPREAD = 1e-305, 1e307
-# A larger one changes no fit, and float32, in which searches climb, resolves no more kinks.
-MAX_BIAS_SCALE = 1e6
-# A smaller tol stands for the first, gaps below it being rounding, a larger one for the second.
-MIN_TOL, MAX_TOL = 1e-9, 1e6
+# Larger ones change no fit, and float32, in which searches climb, resolves no more kinks.
+BIAS_SCALES = Interval(Real, 0, 1e6, closed="right")
 # What to do about the gap of a fit, by what ended it.
 ADVICE: dict[Ending, str] = {
     "Ctrl-C": "no full search vouches for it: fit again.",
@@ -60,17 +56,9 @@ def _check_spread(X: np.ndarray) -> None:
 
 
 class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
-    """Parameters, fit and network output shared by the estimators."""
+    """An estimator, however its beta, rank and shrinkage are chosen."""
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "beta": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "rank": [
-            None,
-            Interval(Integral, 1, None, closed="left"),
-            Interval(RealNotInt, 0, 1, closed="neither"),
-        ],
-        "shrinkage": [Interval(Real, 0, 1, closed="both")],
-        "bias_scale": [Interval(Real, 0, MAX_BIAS_SCALE, closed="right")],
         "scale": ["boolean"],
         "fit_intercept": ["boolean"],
         "activation": [StrOptions({"relu", "gated_relu"})],
@@ -81,52 +69,12 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "max_time": [None, Interval(Real, 0, None, closed="left")],
-        "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
 
     # What y may be: arguments of validate_data.
     _y_params: dict[str, bool] = {}
-
-    def __init__(
-        self,
-        *,
-        beta: float | str = "auto",
-        rank: int | float | None = None,
-        shrinkage: float = 0.0,
-        bias_scale: float = 1.0,
-        scale: bool = True,
-        fit_intercept: bool = True,
-        activation: str = "relu",
-        arrangements: str = "auto",
-        n_arrangements: int = 100,
-        backend: str = "auto",
-        device: str | None = None,
-        tol: float = 1e-2,
-        max_iter: int = 100,
-        max_time: float | None = None,
-        warm_start: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.beta = beta
-        self.rank = rank
-        self.shrinkage = shrinkage
-        self.bias_scale = bias_scale
-        self.scale = scale
-        self.fit_intercept = fit_intercept
-        self.activation = activation
-        self.arrangements = arrangements
-        self.n_arrangements = n_arrangements
-        self.backend = backend
-        self.device = device
-        self.tol = tol
-        self.max_iter = max_iter
-        self.max_time = max_time
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
 
     def _validate(
         self, X: Any, y: Any, sample_weight: Any
@@ -144,6 +92,10 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         return X, y, weight
 
+    def _seed(self) -> int:
+        """What all random draws of a fit follow from."""
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
     @abstractmethod
     def _encode(
         self, X: np.ndarray, y: np.ndarray, weight: np.ndarray
@@ -160,87 +112,6 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         _check_spread(rows.X)
         whitening = Whitening.fit(rows.X, rows.w, scale=self.scale, eps=rows.eps)
         return Training(rows, whitening, loss)
-
-    def _fit_network(self, X: Any, y: Any, sample_weight: Any) -> Fit:
-        """Fit at the parameters of this estimator and set the fitted attributes.
-
-        All at once: a fit that fails leaves those of the fit before as they were.
-        """
-        model = copy(self)
-        training = model._training(*model._validate(X, y, sample_weight))
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        earlier = self._earlier_activations(training.rows.X)
-        task = self._task(training, seed, earlier)
-        fit = task.solve(self.beta, self._start(task, earlier))
-        model._set_fit(fit)
-        self.__dict__ = model.__dict__
-        return fit
-
-    def _task(self, training: Training, seed: int, earlier: np.ndarray | None = None) -> Task:
-        """The problem at this rank, shrinkage and bias_scale, and how to solve it."""
-        basis = training.whitening.basis(self.rank, self.shrinkage, self.bias_scale)
-        problem, units = unit_problem(training.rows, basis, training.loss, self.fit_intercept)
-        backend, chosen = choose_backend(
-            self.backend, self.arrangements, self.activation, problem, basis
-        )
-        arrangements = None
-        if chosen in ("exact", "sampled") and backend != "closed_form":
-            arrangements = self._make_arrangements(chosen, problem, basis, seed, earlier)
-        options = Options(
-            tol=min(max(self.tol, MIN_TOL), MAX_TOL),
-            max_iter=self.max_iter,
-            max_time=float("inf") if self.max_time is None else self.max_time,
-            seed=seed,
-            device=self.device,
-            gated=self.activation == "gated_relu",
-        )
-        return Task(
-            basis=basis,
-            problem=problem,
-            units=units,
-            backend=backend,
-            arrangements=arrangements,
-            options=options,
-            labels=is_classifier(self),
-            verbose=int(self.verbose),
-            name=type(self).__name__,
-        )
-
-    def _earlier_activations(self, X: np.ndarray) -> np.ndarray | None:
-        """Pre-activations (n, m) of the previous fit's neurons, for a warm start."""
-        fitted = self.warm_start and hasattr(self, "n_neurons_") and self.n_neurons_ > 0
-        gated = self.activation == "gated_relu"  # whose gates stay what they are
-        if not fitted or gated or len(self.mean_) != X.shape[1]:
-            return None
-        with np.errstate(over="ignore", invalid="ignore"):
-            hidden = self._network.hidden(X)
-            usable = np.isfinite(np.square(hidden).sum())
-        return hidden if usable else None  # features of another scale altogether
-
-    def _start(self, task: Task, earlier: np.ndarray | None) -> Neurons | None:
-        """The previous fit's neurons (H, G) as directions of this problem's Q."""
-        adaptive = task.backend == "torch" and task.arrangements is None
-        if earlier is None or not adaptive or self._network.G.shape[1] != task.problem.n_outputs:
-            return None
-        H = np.linalg.lstsq(task.problem.Q, earlier)[0]
-        return H, self._network.G / task.units.output
-
-    def _make_arrangements(
-        self,
-        arrangements: str,
-        problem: Problem,
-        basis: Basis,
-        seed: int,
-        earlier: np.ndarray | None,
-    ) -> Arrangements:
-        """All arrangements, or those of random directions and of the previous fit's neurons."""
-        if arrangements == "exact":
-            return enumerate_all(np.sqrt(problem.w)[:, None] * problem.Q)  # columns of norm 1
-        directions = basis.random_directions(self.n_arrangements, np.random.RandomState(seed))
-        sampled = sample(problem.Q, directions)
-        if earlier is not None:
-            sampled = sampled.union(Arrangements.from_masks((earlier >= 0).T))
-        return sampled
 
     def _set_fit(self, fit: Fit) -> None:
         """Set the fitted attributes."""

@@ -34,6 +34,7 @@ from skconvexbn import (
 )
 from skconvexbn.base import ConvexBNBase
 from skconvexbn.model_selection.cross_validation import CrossValidated
+from skconvexbn.single_fit import SingleFit
 
 ESTIMATORS = [
     estimator(backend=backend)
@@ -227,7 +228,7 @@ def test_one_number_is_a_weight_of_all_samples(model):
 
 
 def test_what_the_estimators_share_is_none_itself():
-    for base in (ConvexBNBase, CrossValidated):
+    for base in (ConvexBNBase, SingleFit, CrossValidated):
         with pytest.raises(TypeError, match="abstract"):
             base()
 

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 import torch
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning, UnsetMetadataPassedError
 from sklearn.metrics import get_scorer, make_scorer, max_error, mean_absolute_error
@@ -48,7 +48,7 @@ def _data():
 
 def plain(search, **params):
     """The estimator without search, at the parameters that were chosen."""
-    kind = ConvexBNRegressor if isinstance(search, ConvexBNRegressor) else ConvexBNClassifier
+    kind = ConvexBNRegressor if is_regressor(search) else ConvexBNClassifier
     return kind(**{"random_state": 0, **search.best_params_, **params})
 
 
@@ -706,7 +706,7 @@ def test_candidates_need_no_enumeration(data, monkeypatch):
     X, y = data[0][:20], data[1][:20]
     settings = {"shrinkages": (0.0,), "cv": 3, "random_state": 0}
     given = ConvexBNRegressorCV(**settings, arrangements="exact", tol=1e-2).fit(X, y)
-    monkeypatch.setattr("skconvexbn.base.enumerate_all", pytest.fail)
+    monkeypatch.setattr("skconvexbn.single_fit.enumerate_all", pytest.fail)
     monkeypatch.setattr("skconvexbn.solvers.MAX_AUTO_EXACT", 0)  # of the final fit
     quick = ConvexBNRegressorCV(**settings, tol=1e-2).fit(X, y)
     scores = [s.cv_results_["mean_test_score"][:5] / y.var() for s in (quick, given)]

@@ -8,9 +8,16 @@ import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
+from ..classifier import ConvexBNClassifier
+from ..model_selection import ConvexBNClassifierCV, ConvexBNRegressorCV
+from ..regressor import ConvexBNRegressor
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+SEARCHES = ConvexBNRegressorCV, ConvexBNClassifierCV
+ESTIMATORS = ConvexBNRegressor, ConvexBNClassifier, *SEARCHES
 
 
 class Display:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..classifier import ConvexBNClassifier
+from ..base import ConvexBNBase
 from ..problem import relative_gap
-from ..regressor import ConvexBNRegressor
-from .base import Display
+from .base import ESTIMATORS, Display
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +88,7 @@ class ConvergenceDisplay(Display):
     @classmethod
     def from_estimator(
         cls,
-        estimator: ConvexBNRegressor | ConvexBNClassifier,
+        estimator: ConvexBNBase,
         *,
         kind: str = "values",
         ax: Axes | None = None,
@@ -126,7 +125,7 @@ class ConvergenceDisplay(Display):
         ValueError
             If ``kind`` is none of the above, or ``ax`` are not the axes of one plot.
         """
-        cls._check_fitted(estimator, ConvexBNRegressor, ConvexBNClassifier)
+        cls._check_fitted(estimator, *ESTIMATORS)
         display = cls(
             history=estimator.history_,
             dual_objective=estimator.dual_objective_,

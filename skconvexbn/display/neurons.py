@@ -8,9 +8,8 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import _check_feature_names_in, validate_data
 
-from ..classifier import ConvexBNClassifier
-from ..regressor import ConvexBNRegressor
-from .base import Display
+from ..base import ConvexBNBase
+from .base import ESTIMATORS, Display
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +83,7 @@ class NeuronsDisplay(Display):
     @classmethod
     def from_estimator(
         cls,
-        estimator: ConvexBNRegressor | ConvexBNClassifier,
+        estimator: ConvexBNBase,
         X: Any,
         y: Any = None,
         *,
@@ -130,7 +129,7 @@ class NeuronsDisplay(Display):
         ValueError
             If an argument is invalid or the network has no neurons.
         """
-        cls._check_fitted(estimator, ConvexBNRegressor, ConvexBNClassifier)
+        cls._check_fitted(estimator, *ESTIMATORS)
         if not estimator.n_neurons_:
             raise ValueError("The network has no neurons to show; fit with a smaller beta.")
         values = np.asarray(estimator.predict(X) if y is None else y)

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from ..model_selection import ConvexBNClassifierCV, ConvexBNRegressorCV
-from .base import Display
+from .base import SEARCHES, Display
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -178,7 +178,7 @@ class RegularizationPathDisplay(Display):
         NotFittedError
             If it has not been fitted.
         """
-        cls._check_fitted(estimator, ConvexBNRegressorCV, ConvexBNClassifierCV)
+        cls._check_fitted(estimator, *SEARCHES)
         results, sign = estimator.cv_results_, -1 if negate_score else 1
         display = cls(
             beta=results["param_beta"],

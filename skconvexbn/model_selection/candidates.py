@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..base import ConvexBNBase
 from ..problem import Neurons
+from ..single_fit import SingleFit
 from ..task import Fit, Task, Training
 from ..threads import one_thread
 
@@ -33,12 +33,12 @@ class Scored(NamedTuple):
 
 def at_ranks(
     grid: list[dict[str, Any]],
-    model: ConvexBNBase,
+    model: SingleFit,
     X: np.ndarray,
     y: np.ndarray,
     weight: np.ndarray,
     names: np.ndarray | None,
-) -> Iterator[tuple[list[ConvexBNBase], Training]]:
+) -> Iterator[tuple[list[SingleFit], Training]]:
     """The models of each rank in the grid, with some rows of features so named whitened once."""
     model = copy(model)
     training = model._training(*model._validate(X, y, weight))
@@ -49,7 +49,7 @@ def at_ranks(
 
 
 def score_paths(
-    models: list[ConvexBNBase],
+    models: list[SingleFit],
     training: Training,
     seed: int,
     betas: np.ndarray,
@@ -82,7 +82,7 @@ def _columns(rows: list[tuple[float, float, float, bool]]) -> Scored:
 
 
 def fit_path(
-    model: ConvexBNBase, training: Training, seed: int, betas: np.ndarray, shares: np.ndarray
+    model: SingleFit, training: Training, seed: int, betas: np.ndarray, shares: np.ndarray
 ) -> dict[int, Fit]:
     """Fits at the betas with a share, of which there is at least one, by index."""
     with one_thread():
@@ -97,8 +97,8 @@ def or_least(scores: np.ndarray) -> np.ndarray:
 
 
 def _candidate_fits(
-    models: list[ConvexBNBase], training: Training, seed: int, betas: np.ndarray
-) -> Iterator[tuple[ConvexBNBase, Fit]]:
+    models: list[SingleFit], training: Training, seed: int, betas: np.ndarray
+) -> Iterator[tuple[SingleFit, Fit]]:
     """Fits of each model along beta, without certificates, beside the neurons of the model before.
 
     An interruption ends the search, not one of them.
@@ -126,7 +126,7 @@ def _translated(fit: Fit, task: Task) -> Neurons | None:
     return task.basis.translate(H, fit.basis), G
 
 
-def _quick(model: ConvexBNBase) -> ConvexBNBase:
+def _quick(model: SingleFit) -> SingleFit:
     """The model without the enumeration of a few arrangements: what it proves is not asked for."""
     if model.activation == "relu" and model.backend == model.arrangements == "auto":
         return copy(model).set_params(arrangements="adaptive")
@@ -143,7 +143,7 @@ def _number(score: Any) -> float:
     return float(score)
 
 
-def _report(label: str, model: ConvexBNBase, betas: np.ndarray, scored: Scored) -> None:
+def _report(label: str, model: SingleFit, betas: np.ndarray, scored: Scored) -> None:
     best = int(or_least(scored.score).argmax())
     seconds = scored.fit_seconds.sum() + scored.score_seconds.sum()
     print(

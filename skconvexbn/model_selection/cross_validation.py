@@ -15,8 +15,8 @@ from sklearn.base import _fit_context, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils import _safe_indexing
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -27,8 +27,9 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _check_sample_weight, _num_samples
 
-from ..base import MAX_BIAS_SCALE, ConvexBNBase
+from ..base import BIAS_SCALES, ConvexBNBase
 from ..network import Network
+from ..single_fit import SingleFit
 from ..task import Fit, Training
 from ..threads import one_thread
 from ..units import unit_problem
@@ -45,29 +46,23 @@ BIAS_SCALE = 3.0
 DECAY, MIN_SHARE = 20.0, 0.01
 
 
-def without_searched(constraints: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Constraints of the parameters of an estimator but for those that a search chooses."""
-    chosen = ("beta", "rank", "shrinkage", "warm_start")
-    return {name: allowed for name, allowed in constraints.items() if name not in chosen}
-
-
 class CrossValidated(ConvexBNBase):
     """An estimator whose parameters are chosen by cross-validation."""
 
     _parameter_constraints: dict[str, list[Any]] = {
-        **without_searched(ConvexBNBase._parameter_constraints),
+        **ConvexBNBase._parameter_constraints,
         "betas": [StrOptions({"auto"}), "array-like"],
         "ranks": ["array-like"],
         "shrinkages": ["array-like"],
-        "bias_scale": [StrOptions({"auto"}), Interval(Real, 0, MAX_BIAS_SCALE, closed="right")],
+        "bias_scale": [StrOptions({"auto"}), BIAS_SCALES],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "average": ["boolean"],
         "n_jobs": [Integral, None],
     }
 
-    # The estimator without search.
-    _plain: type[ConvexBNBase]
+    # The estimator of one candidate.
+    _single: type[SingleFit]
 
     def __init__(
         self,
@@ -180,7 +175,7 @@ class CrossValidated(ConvexBNBase):
             weight = fitted
             model.set_params(class_weight=None)
         betas = self._betas(training)
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        seed = self._seed()
         folds = self._folds(given, y, split_params)
         test_weight = score_params.get("sample_weight")
         if test_weight is not None:
@@ -251,7 +246,7 @@ class CrossValidated(ConvexBNBase):
 
     def _refit(
         self,
-        model: ConvexBNBase,
+        model: SingleFit,
         grid: list[dict[str, Any]],
         training: Training,
         seed: int,
@@ -318,11 +313,11 @@ class CrossValidated(ConvexBNBase):
     def _default_scoring(self) -> str | Callable[..., float]:
         """Minus the mean loss of a test fold."""
 
-    def _candidates(self) -> tuple[ConvexBNBase, list[dict[str, Any]]]:
+    def _candidates(self) -> tuple[SingleFit, list[dict[str, Any]]]:
         """The estimator without search, and the parameters to try besides beta."""
         own = self.get_params(deep=False)
-        names = set(self._plain().get_params()) - {"bias_scale", "random_state"}
-        model = self._plain(**{name: own[name] for name in names & set(own)})
+        names = set(self._single().get_params()) - {"bias_scale", "random_state"}
+        model = self._single(**{name: own[name] for name in names & set(own)})
         model.set_params(verbose=max(0, int(self.verbose) - 1))
         grid = []
         for rank, shrinkage in grid_points(self.ranks, self.shrinkages):

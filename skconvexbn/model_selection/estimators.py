@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..classifier import ConvexBNClassifier
-from ..regressor import ConvexBNRegressor
-from .cross_validation import CrossValidated, without_searched
+from ..classifier import Classification, ConvexBNClassifier
+from ..regressor import ConvexBNRegressor, Regression
+from .cross_validation import CrossValidated
 
 
-class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
+class ConvexBNRegressorCV(Regression, CrossValidated):
     """Batch-normalised ReLU network for regression, its parameters chosen by cross-validation.
 
     Minimises the objective of `ConvexBNRegressor` for each beta, rank and shrinkage on every
@@ -136,13 +136,13 @@ class ConvexBNRegressorCV(CrossValidated, ConvexBNRegressor):
     (4,)
     """
 
-    _plain = ConvexBNRegressor
+    _single = ConvexBNRegressor
 
     def _default_scoring(self) -> str:
         return "neg_mean_squared_error"
 
 
-class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
+class ConvexBNClassifierCV(Classification, CrossValidated):
     """Batch-normalised ReLU network for classification, its parameters chosen by cross-validation.
 
     Minimises the objective of `ConvexBNClassifier` for each beta, rank and shrinkage on every
@@ -272,10 +272,10 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
     """
 
     _parameter_constraints = {
-        **without_searched(ConvexBNClassifier._parameter_constraints),
         **CrossValidated._parameter_constraints,
+        **Classification._parameter_constraints,
     }
-    _plain = ConvexBNClassifier
+    _single = ConvexBNClassifier
 
     def __init__(
         self,
@@ -333,7 +333,7 @@ class ConvexBNClassifierCV(CrossValidated, ConvexBNClassifier):
 
 
 def neg_log_loss(
-    model: ConvexBNClassifier, X: np.ndarray, y: np.ndarray, sample_weight: Any = None
+    model: Classification, X: np.ndarray, y: np.ndarray, sample_weight: Any = None
 ) -> float:
     """Minus the mean cross-entropy; labels the model has not seen have probability 0.
 
@@ -344,7 +344,7 @@ def neg_log_loss(
 
 
 def neg_brier_score(
-    model: ConvexBNClassifier, X: np.ndarray, y: np.ndarray, sample_weight: Any = None
+    model: Classification, X: np.ndarray, y: np.ndarray, sample_weight: Any = None
 ) -> float:
     """Minus the mean squared distance of the probabilities to one-hot labels."""
     P = model.predict_proba(X)

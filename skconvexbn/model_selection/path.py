@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ..base import ConvexBNBase
 from ..classifier import ConvexBNClassifier
 from ..regressor import ConvexBNRegressor
+from ..single_fit import SingleFit
 from ..solvers.interface import Ending
 from ..task import RESULTS, Fit, Task
 
@@ -175,8 +175,8 @@ def convex_bn_path(
     model = ESTIMATORS[loss](**params)
     model._validate_params()
     training = model._training(*model._validate(X, y, sample_weight))
-    seed = check_random_state(model.random_state).randint(np.iinfo(np.int32).max)
-    models, fits = list[ConvexBNBase](), list[Fit]()
+    seed = model._seed()
+    models, fits = list[SingleFit](), list[Fit]()
     for rank, shrinkage in grid_points(ranks, shrinkages):
         model = copy(model).set_params(rank=rank, shrinkage=shrinkage)
         model._validate_params()
@@ -200,7 +200,7 @@ def convex_bn_path(
     return path
 
 
-def _warn_unless_converged(fits: list[Fit], model: ConvexBNBase) -> None:
+def _warn_unless_converged(fits: list[Fit], model: SingleFit) -> None:
     ended, found = Counter(fit.ended_by for fit in fits), []
     values = {"beta": fits[-1].beta, "tol": model.tol, "max_time": model.max_time, "n": len(fits)}
     for reason, text in POINTS.items():
@@ -210,7 +210,7 @@ def _warn_unless_converged(fits: list[Fit], model: ConvexBNBase) -> None:
         warnings.warn(" ".join(found), ConvergenceWarning, stacklevel=4)
 
 
-def _check_names(params: dict[str, Any], estimator: type[ConvexBNBase]) -> None:
+def _check_names(params: dict[str, Any], estimator: type[SingleFit]) -> None:
     """Refuse one value of what the path takes many of, and what is no parameter."""
     for name in ("beta", "rank", "shrinkage"):
         if name in params:
@@ -227,7 +227,7 @@ def _check_names(params: dict[str, Any], estimator: type[ConvexBNBase]) -> None:
 
 
 def _points(
-    model: ConvexBNBase, task: Task, betas: Any, eps: float, early_stopping: bool | str
+    model: SingleFit, task: Task, betas: Any, eps: float, early_stopping: bool | str
 ) -> Iterator[tuple[float, Fit]]:
     """Descending betas and their fits, until they no longer change."""
     automatic = isinstance(betas, Integral)
