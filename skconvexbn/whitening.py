@@ -13,6 +13,8 @@ from .data import weighted_mean
 # The Gram matrix squares the condition number: it is used only where Q then stays orthonormal
 # to 1e-10, that is for s_r / s_1 above this value (benchmarks/whitening.py).
 GRAM_MIN_RATIO = 1e-3
+# Singular values below this fraction of the largest have no digits to spare: eps^(2/3) of float64.
+RESOLUTION = 2.0 ** (-52 * 2 / 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +46,8 @@ class Whitening:
     ) -> Whitening:
         """Whiten rows X (n, d) of positive weights w (n,).
 
-        ``eps`` is the relative spacing of the type X was given in; directions whose singular values
-        are below eps^(2/3) of the largest, or within the rounding of columns, are dropped.
+        ``eps`` is the relative spacing of the type X was given in; directions along which columns
+        cancel to eps^(2/3) of their size, or that are within their rounding, are dropped.
         """
         weight = float(w.sum())
         mean, rounding = weighted_mean(X, w), eps * np.abs(X).max(axis=0)
@@ -67,13 +69,14 @@ class Whitening:
             deviation = np.where(constant, 1.0, np.sqrt((w / weight) @ np.square(Xc)))
             Xc /= deviation
             factor = unit * deviation
-        Xc *= np.sqrt(w)[:, None]
+        Xc *= np.sqrt(w / weight)[:, None]
         s, V = _right_singular(Xc)
         V[constant] = 0.0
         # How far the rounding of the columns alone takes the rows along each direction.
-        noise = np.sqrt(weight) * np.linalg.norm((rounding / factor)[:, None] * V, axis=0)
-        kept = s > np.maximum(eps ** (2 / 3) * s.max(initial=0.0), noise)
-        return cls(mean, factor, np.ascontiguousarray(V[:, kept]), s[kept], weight)
+        noise = np.linalg.norm((rounding / factor)[:, None] * V, axis=0)
+        kept = (s > noise) & _independent(s, np.linalg.norm(Xc, axis=0)[:, None] * V, eps)
+        V = np.ascontiguousarray(V[:, kept])
+        return cls(mean, factor, V, np.sqrt(weight) * s[kept], weight)
 
     def basis(
         self,
@@ -172,17 +175,26 @@ def _right_singular(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     r = min(n - 1, d)
     if r == 0 or not A.any():
         return np.zeros(0), np.zeros((d, 0))
-    with np.errstate(over="ignore", invalid="ignore"):
-        gram = A.T @ A if d < n else A @ A.T
-    if np.isfinite(gram).all():
-        values, vectors = np.linalg.eigh(gram)
-        values, vectors = values[::-1][:r], vectors[:, ::-1][:, :r]
-        if values[-1] > GRAM_MIN_RATIO**2 * values[0]:
-            s = np.sqrt(values)
-            V = vectors if d < n else (A.T @ vectors) / s
-            return s, _fix_signs(V)
+    values, vectors = np.linalg.eigh(A.T @ A if d < n else A @ A.T)
+    values, vectors = values[::-1][:r], vectors[:, ::-1][:, :r]
+    if values[-1] > GRAM_MIN_RATIO**2 * values[0]:
+        s = np.sqrt(values)
+        V = vectors if d < n else (A.T @ vectors) / s
+        return s, _fix_signs(V)
     _, s, Vt = np.linalg.svd(A, full_matrices=False)
     return s[:r], _fix_signs(Vt[:r].T)
+
+
+def _independent(s: np.ndarray, D: np.ndarray, eps: float) -> np.ndarray:
+    """Which singular values s (r,) are no rounding, columns having norms ||D_k|| (r,) there.
+
+    They are compared with the largest as if columns were of one norm, whatever their units are; but
+    what float64 does not resolve beside the largest itself is rounding too.
+    """
+    resolved = s > RESOLUTION * s.max(initial=0.0)
+    size = np.linalg.norm(D, axis=0)
+    cosine = np.divide(s, size, out=np.zeros_like(s), where=resolved)
+    return resolved & (cosine > eps ** (2 / 3) * cosine.max(initial=0.0))
 
 
 def _fix_signs(V: np.ndarray) -> np.ndarray:

@@ -121,6 +121,17 @@ def test_rounding_of_single_precision_is_not_a_direction():
     assert len(Whitening.fit(X.astype(float), np.ones(50), eps=eps).singular_values) == 3
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_units_of_unscaled_columns_do_not_count_for_the_rank(dtype):
+    X = (RNG.standard_normal((50, 3)) * [3e6, 1.0, 1e-3]).astype(dtype)
+    eps, w = np.finfo(dtype).eps, np.ones(50)
+    X = np.column_stack([X, X[:, 1] + X[:, 2]]).astype(np.float64)
+    for scale in (True, False):
+        Q = Whitening.fit(X, w, scale=scale, eps=eps).basis().transform(X)
+        assert Q.shape[1] == 4
+        np.testing.assert_allclose(Q.T @ Q, np.eye(4), atol=1e-5)
+
+
 def test_distinct_rows():
     X = np.array([[1.0, 2], [0, 1], [1, 2], [5, 5], [-0.0, 1]])
     Y, w = np.array([[1.0], [2], [3], [4], [6]]), np.array([1.0, 1, 3, 0, 1])
