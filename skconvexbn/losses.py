@@ -123,6 +123,7 @@ class Loss(ABC):
             if not curvature.max() > 1e-100 * total:  # the loss is flat, or not a number
                 break
             newton = -np.linalg.lstsq(curvature, gradient, rcond=1e-14)[0]
+            newton = self.canonical_intercept(newton)  # elsewhere it is rounding, which may be much
             descent = -float(gradient @ newton)
             if descent <= 0:
                 break

@@ -22,6 +22,17 @@ def _case(request):
     return loss, Y, RNG.standard_normal(Y.shape)
 
 
+def test_intercepts_of_classes_are_best_to_rounding():
+    """Their mean is free: what rounding puts there may be more than all else of a last step."""
+    rng = np.random.default_rng(0)
+    loss, w = MultinomialLogLoss(), np.ones(1000)
+    for _ in range(100):
+        Y, start = np.eye(3)[rng.integers(0, 3, 1000)], 1e-10 * rng.standard_normal(3)
+        F = np.tile(loss.best_intercept(np.zeros_like(Y), Y, w) + start, (1000, 1))
+        V = loss.gradient(F + loss.best_intercept(F, Y, w), Y, w)
+        assert np.abs(V.sum(axis=0)).max() < 1e-11 * w.sum()
+
+
 def test_values_by_formula():
     F, y = np.array([[0.3], [-1.2]]), np.array([[1.0], [0.0]])
     w = np.array([1.0, 2.0])

@@ -253,13 +253,15 @@ class _Run:
         scale = problem.loss.best_scale(V, problem.Y, problem.w)
         V = V * min(scale, beta / max(dual_norm, 1e-300))
         old = best.V * min(1.0, beta / max(best.dual_norm, 1e-300))
+        best.offer_dual(V, beta)
+        if not np.isfinite(problem.dual(V, beta)):  # rounding: V does not sum to zero
+            return
         between = minimize_scalar(
             lambda s: -problem.dual(V + s * (old - V), beta),
             bounds=(0, 1),
             method="bounded",
             options={"xatol": 1e-4},
         )
-        best.offer_dual(V, beta)
         best.offer_dual(V + between.x * (old - V), beta)
 
     def _best_neurons(self) -> Pairs:
