@@ -43,6 +43,18 @@ ADVICE: dict[Ending, str] = {
 }
 
 
+def _refuse_dates(a: Any, name: str) -> None:
+    """Refuse arrays, series and tables with dates or durations, which NumPy takes for numbers."""
+    types = getattr(a, "dtypes", None)  # of tables, of pandas' series too
+    for kind in np.ravel(np.asarray(getattr(a, "dtype", None) if types is None else types, object)):
+        temporal = getattr(kind, "is_temporal", bool)()  # polars
+        if temporal or getattr(kind, "kind", None) in ("M", "m"):
+            raise TypeError(
+                f"{name} has values of type {kind}, which are no numbers; turn dates and durations "
+                "into some, such as days since a date."
+            )
+
+
 def _check_spread(X: np.ndarray) -> None:
     """Refuse features that batch normalisation cannot bring to unit variance in float64."""
     with np.errstate(over="ignore"):
@@ -84,6 +96,9 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
             raise ValueError(
                 f"device must be None, 'cpu', 'cuda', 'cuda:<index>' or 'mps', got {self.device!r}."
             )
+        _refuse_dates(X, "X")
+        if self._y_params:  # numbers, not labels
+            _refuse_dates(y, "y")
         if issparse(y):
             raise TypeError("y must be dense, got a sparse matrix; use y.toarray().")
         X, y = validate_data(
@@ -219,5 +234,6 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
     def _network_output(self, X: Any) -> np.ndarray:
         """Output (n, C) of the fitted network."""
         check_is_fitted(self)
+        _refuse_dates(X, "X")
         X = validate_data(self, X, dtype=np.float64, reset=False)
         return self._network.output(X)

@@ -104,7 +104,7 @@ class SingleFit(ConvexBNBase):
             If an argument or parameter is invalid, a backend does not apply, or there are too
             many arrangements or samples for it.
         TypeError
-            If X or y is a sparse matrix.
+            If X or y is a sparse matrix, or X or targets are dates.
 
         Warns
         -----

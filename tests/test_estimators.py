@@ -388,6 +388,24 @@ def test_bad_data():
         )
 
 
+DATES = np.arange("2020-01-01", "2020-01-31", dtype="datetime64[D]").astype("datetime64[ms]")
+
+
+@pytest.mark.parametrize("kind", [pd.Series, pl.Series, np.array])
+def test_dates_and_durations_are_refused_but_as_labels(kind):
+    X, y = small("regression")
+    for times in (DATES, DATES - DATES[0]):
+        column = kind(times)
+        with pytest.raises(TypeError, match=r"y has values of type .*, which are no numbers"):
+            ConvexBNRegressor().fit(X, column)
+    table = column[:, None] if kind is np.array else column.to_frame()
+    with pytest.raises(TypeError, match=r"X has values of type .*, which are no numbers"):
+        ConvexBNRegressorCV().fit(table, y)
+    with pytest.raises(TypeError, match=r"X has values of type .*, which are no numbers"):
+        ConvexBNRegressor(rank=1).fit(y[:, None], y).predict(table)
+    assert ConvexBNClassifier(rank=1).fit(X, np.repeat(DATES[:2], 15)).classes_[0] == DATES[0]
+
+
 def test_read_only_and_single_precision_input():
     X, y = small("regression")
     X32 = X.astype(np.float32)

@@ -147,7 +147,7 @@ def convex_bn_path(
         If an argument is invalid or a backend does not apply.
     TypeError
         If beta, rank or shrinkage are given in place of their lists, the estimator has no such
-        parameter, or X or y is a sparse matrix.
+        parameter, X or y is a sparse matrix, or X or targets are dates.
 
     Warns
     -----
