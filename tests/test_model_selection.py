@@ -380,8 +380,24 @@ def test_average_is_one_network(data):
     np.testing.assert_allclose(np.maximum(X @ W1 + b1, 0) @ W2[:, 0] + b2, search.predict(X))
     with pytest.raises(ValueError, match="average=True needs scores that are minus a loss"):
         ConvexBNRegressorCV(**SMALL, average=True, scoring=lambda m, X, y: 1.0).fit(X, y)
-    with pytest.raises(ValueError, match="minus a loss, got scoring='r2'"):
-        ConvexBNRegressorCV(**SMALL, average=True, scoring="r2").fit(X, y)
+    for gain in ("r2", get_scorer("r2")):
+        with pytest.raises(ValueError, match=r"minus a loss, got scoring=.*r2"):
+            ConvexBNRegressorCV(**SMALL, average=True, scoring=gain).fit(X, y)
+
+
+class WithoutIntercept(ConvexBNRegressorCV):
+    """A search with one parameter."""
+
+    def __init__(self, shrinkages=(0.0,)):
+        super().__init__(**{**SMALL, "shrinkages": shrinkages}, fit_intercept=False)
+
+
+def test_candidates_of_a_subclass_with_fewer_parameters_have_those_it_sets(data):
+    X, y, _, _ = data
+    search = WithoutIntercept().fit(X, y + 5)
+    assert search.intercepts_[1] == 0
+    expected = ConvexBNRegressorCV(**{**SMALL, "shrinkages": (0.0,)}, fit_intercept=False)
+    assert search.best_score_ == expected.fit(X, y + 5).best_score_
 
 
 def test_groups_are_routed_to_the_splitter(data):

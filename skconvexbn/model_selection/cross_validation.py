@@ -34,7 +34,7 @@ from ..task import Fit, Training
 from ..threads import one_thread
 from ..units import unit_problem
 from .candidates import Scored, at_ranks, fit_path, or_least, score_paths
-from .folds import as_fold, check_folds, takes_weight
+from .folds import as_fold, check_folds, is_gain, takes_weight
 from .path import descending, grid_points
 
 # betas="auto": for squared error in units of the standard deviation of the targets, for log loss.
@@ -137,7 +137,7 @@ class CrossValidated(ConvexBNBase):
             If an argument or parameter is invalid, a fold cannot be fitted or scored, or all scores
             are NaN.
         TypeError
-            If X or y is a sparse matrix.
+            If X or y is a sparse matrix, or X or targets are dates.
 
         Warns
         -----
@@ -232,7 +232,7 @@ class CrossValidated(ConvexBNBase):
     def _checked_scorer(self, weighted: bool) -> Callable[..., float]:
         """The scorer, which has to be a loss for an average, and to take weights where given."""
         scorer = check_scoring(self, self._scoring())
-        if self.average and isinstance(self.scoring, str) and getattr(scorer, "_sign", -1) > 0:
+        if self.average and is_gain(scorer):
             raise ValueError(
                 f"average=True needs scores that are minus a loss, got scoring={self.scoring!r}; "
                 "use scoring=None or one of the 'neg_' scorers."
@@ -315,9 +315,9 @@ class CrossValidated(ConvexBNBase):
 
     def _candidates(self) -> tuple[SingleFit, list[dict[str, Any]]]:
         """The estimator without search, and the parameters to try besides beta."""
-        own = self.get_params(deep=False)
         names = set(self._single().get_params()) - {"bias_scale", "random_state"}
-        model = self._single(**{name: own[name] for name in names & set(own)})
+        # by attribute: a subclass may have fewer parameters
+        model = self._single(**{name: getattr(self, name) for name in names if hasattr(self, name)})
         model.set_params(verbose=max(0, int(self.verbose) - 1))
         grid = []
         for rank, shrinkage in grid_points(self.ranks, self.shrinkages):

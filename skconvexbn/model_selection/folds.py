@@ -8,6 +8,7 @@ from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import get_scorer, get_scorer_names
 
 from ..data import counted
 
@@ -20,6 +21,13 @@ def takes_weight(scorer: Callable[..., float]) -> bool:
         return False
     open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
     return open_ended or "sample_weight" in parameters
+
+
+def is_gain(scorer: Callable[..., float]) -> bool:
+    """Whether the scorer has a metric of scikit-learn that is no loss, such as R2."""
+    metric = getattr(scorer, "_score_func", None)
+    named = (get_scorer(name) for name in get_scorer_names())
+    return metric is not None and any(s._score_func is metric and s._sign > 0 for s in named)
 
 
 def as_fold(pair: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
