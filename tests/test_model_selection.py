@@ -28,6 +28,7 @@ from skconvexbn import (
     ConvexBNRegressor,
     ConvexBNRegressorCV,
 )
+from skconvexbn.model_selection.candidates import _candidate_fits
 from skconvexbn.model_selection.estimators import neg_brier_score, neg_log_loss
 from skconvexbn.solvers.adaptive import solve_adaptive
 from skconvexbn.task import Task
@@ -715,6 +716,19 @@ def test_candidates_that_a_limit_ended_are_warned_of(data, limit):
     assert limited.dtype.kind == "i"
     assert 0 < limited.sum() == int(ended[1])
     assert limited[search.best_index_] == int(ended[2])
+
+
+def test_candidates_have_not_settled_where_a_round_did_little_and_the_gap_is_wide():
+    rng, excess = np.random.default_rng(0), []
+    for seed in range(12):
+        X, y = rng.standard_normal((9, 1)), rng.standard_normal(9)
+        given = {"rank": 1, "bias_scale": 3.0, "random_state": seed, "tol": 1e-4}
+        models = [ConvexBNRegressor(**given, shrinkage=1.0)]
+        training = models[0]._training(*models[0]._validate(X, y, None))
+        for _, fit in _candidate_fits(models, training, seed, np.array([3.0, 1.0, 0.3, 0.1])):
+            best = ConvexBNRegressor(**given, shrinkage=1.0, beta=fit.beta).fit(X, y)
+            excess.append((fit.objective - best.objective_) / best.zero_loss_)
+    assert max(excess) < 2e-4
 
 
 def test_candidates_need_no_enumeration(data, monkeypatch):

@@ -54,9 +54,10 @@ PACE, FRACTION = 0.03, 0.03
 FINAL_MU, FINE = (1e-2, 1e-3, 1e-4), 1e-3
 # With certificates (FINISHED tol)^2 is the fraction of the gap allowed that ends these descents.
 FINISHED = 10
-# Without certificates: the last round's decrease of the objective, relative to tol, and random
-# starts of a search for each sign, before it fills them up.
-SETTLED, FEW = 0.1, 80
+# Without certificates: a decrease of the objective that is next to nothing, and a gap, as far as
+# searches tell, with which one such round suffices, relative to tol; random starts of a search for
+# each sign, before it fills them up.
+SETTLED, PLAUSIBLE, FEW = 0.1, 1.5, 80
 # Accuracy of the masses relative to beta: with certificates, which rest on it, and without or
 # before a descent.
 MASS_TOL, LOOSE_TOL = 1e-8, 1e-3
@@ -108,11 +109,13 @@ class _Run:
 
     def quick(self) -> Iterator[str]:
         """Rounds until the objective settles, or the gap, which is not vouched for, is closed."""
-        x, best = self._start(), self.best
+        x, best, idle = self._start(), self.best, 0
         for mu in self._smoothing():
             before = best.primal
             x, F = self._move(x, mu)
-            if best.n_iter > 0 and before - best.primal <= SETTLED * best.limit:
+            idle = idle + 1 if before - best.primal <= SETTLED * best.limit else 0
+            enough = 1 if best.gap <= PLAUSIBLE * self.options.tol else 2
+            if best.n_iter > 0 and idle >= enough:
                 best.finished = True
                 yield f"cuts {len(self.cuts)}"
                 return

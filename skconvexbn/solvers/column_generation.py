@@ -18,8 +18,6 @@ from .pricing import Pricing
 
 # Accuracy of the masses, relative to beta.
 MASS_TOL = 1e-9
-# Relative slack of the dual constraint that counts as satisfied.
-SLACK = 1e-9
 # Neurons added in a round, those that violate the dual constraint most.
 MAX_ADDED = 300
 
@@ -33,7 +31,7 @@ def solve_columns(model: Model, arrangements: Arrangements, options: Options) ->
 def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterator[str]:
     problem, t = model.problem, model.tensor
     x, curvature = Measure.of_weights(*map(t, best.network)), Curvature(model)
-    pricing = Pricing(arrangements, best, SLACK, MAX_ADDED)
+    pricing = Pricing(arrangements, best, MAX_ADDED)
     while True:
         cuts = pricing.violated(problem.dual_point(model.output(x).cpu().numpy()))
         yield f"violated {len(cuts)}"

@@ -42,8 +42,6 @@ NEGLIGIBLE = 1e-7
 # Neurons added in a round, those that violate the dual constraint most: many more, being nearly
 # dependent, make the program ill-conditioned.
 MAX_ADDED = 200
-# Relative slack of the dual constraint that counts as satisfied.
-SLACK = 1e-8
 # Share of the dual norm that cones left out may add to an exact one.
 LEFT_OUT = 1e-6
 
@@ -99,7 +97,7 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
 def _rounds(problem: Problem, arrangements: Arrangements, best: Incumbent) -> Iterator[str]:
     H, G, b = best.network
     neurons, in_cones = _Neurons(H, np.zeros(0, dtype=int), G, b), set[tuple[int, bool]]()
-    pricing = Pricing(arrangements, best, SLACK, MAX_ADDED)
+    pricing = Pricing(arrangements, best, MAX_ADDED)
     grown = _grown(problem, pricing, neurons)
     while len(grown.G) > len(neurons.G) and not best.closed:
         try:

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..arrangements import Arrangements
 from .incumbent import Incumbent
 from .interface import Options, Solution
-from .interior_point import interior_point
+from .interior_point import interior_point, masked_products, masked_sum
 from .measure import Model
 
 # Relaxation, first penalty of the splits, and the ratio of residuals at which it is changed.
@@ -47,7 +47,6 @@ def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterat
     if model.problem.loss.quadratic and model.problem.n_outputs == 1:
         yield from islice(splitting, N_FIRST)
         yield from interior_point(model, arrangements, best)
-        best.finished = False
     yield from splitting
 
 
@@ -85,28 +84,16 @@ class _Splitting:
     def _solve(self, F: Tensor) -> Tensor:
         return torch.cholesky_solve(F, self.factor)
 
-    def _forward(self, S: Tensor) -> Tensor:
-        """sum_j D_j Q S_j, shape (n, C)."""
-        P, q, C = S.shape
-        Z = (self.Q @ S.transpose(0, 1).reshape(q, P * C)).reshape(-1, P, C)
-        return torch.einsum("npc,pn->nc", Z, self.D)
-
-    def _adjoint(self, F: Tensor) -> Tensor:
-        """Q^T D_j F, shape (P, q, C)."""
-        P, C = len(self.D), F.shape[1]
-        masked = (self.D.T[:, :, None] * F[:, None, :]).reshape(-1, P * C)
-        return (self.Q.T @ masked).reshape(-1, P, C).transpose(0, 1)
-
     def _iterate(self) -> tuple[float, float]:
         """One iteration; the primal and the dual residual."""
         p, old_F, old_Z = self.problem, self.F, self.Z
         # S and b: least squares to F - U_F and Z - U.
         S = old_Z - self.U
-        rest = self._solve(old_F - self.U_F - self._forward(S))
+        rest = self._solve(old_F - self.U_F - masked_sum(self.D, self.Q, S))
         if p.fit_intercept:
             self.b = (self.root * rest).sum(dim=0) / (self.root * self.ones).sum()
             rest = rest - self.ones * self.b
-        S = S + self._adjoint(rest)
+        S = S + masked_products(self.D, self.Q, rest)
         out = old_F - self.U_F - rest  # = sqrt(w) (sum_j D_j Q S_j + 1 b^T)
         # F and Z: proximal maps of the loss and the norms.
         F_ahead = RELAXATION * out + (1 - RELAXATION) * old_F + self.U_F
@@ -136,11 +123,12 @@ class _Splitting:
         block, pair = torch.nonzero(s > NEGLIGIBLE * self.Z.abs().max(), as_tuple=True)
         H, G = U[block, :, pair].T, s[block, pair][:, None] * Vh[block, pair]
         index = active[block].cpu().numpy()
-        F = self._forward(self.Z) / self.root
+        F = masked_sum(self.D, self.Q, self.Z) / self.root
         b = p.best_intercept(F.cpu().numpy())
         self.best.offer(H.cpu().numpy(), G.cpu().numpy(), b, self.gates[:, index])
         V = p.dual_point(F.cpu().numpy())
-        norms = torch.linalg.matrix_norm(self._adjoint(self.model.tensor(V) / self.root), ord=2)
+        products = masked_products(self.D, self.Q, self.model.tensor(V) / self.root)
+        norms = torch.linalg.matrix_norm(products, ord=2)
         self.best.offer_dual(V, float(norms.max()))
 
 

@@ -36,8 +36,8 @@ class Options:
     (H, G) to begin with, ``beside`` others that may be of use, those of a problem nearby; ``gated``
     asks for the gated relaxation; ``report`` is called after every round. Without ``certify`` torch
     leaves out the thorough searches and also stops once a round lowers the objective by no more
-    than tol / 10 * zero_loss: networks of nearly the same quality, for a fraction of the time,
-    whose gap nothing vouches for.
+    than tol / 10 * zero_loss, or two where the gap is still above 1.5 tol: networks of nearly the
+    same quality, for a fraction of the time, whose gap nothing vouches for.
     """
 
     tol: float

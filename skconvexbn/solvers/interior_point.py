@@ -110,7 +110,6 @@ class _InteriorPoint:
             mu = self._complementarity(self.x, self.y, self.z, self.u)
             yield f"complementarity {mu:.1e}"
         self._offer_fewer()
-        self.best.finished = True
         yield "no further progress"
 
     def _values(self, s: Tensor) -> Tensor:
@@ -120,11 +119,11 @@ class _InteriorPoint:
     def _forward(self, s: Tensor) -> Tensor:
         """sum_j e_j D_j Q s_j, shape (n,)."""
         s = (self.e * s).unflatten(0, (self.signs, -1)).sum(dim=0)
-        return ((self.D.T @ s) * self.Q).sum(dim=1)
+        return masked_sum(self.D, self.Q, s[:, :, None])[:, 0]
 
     def _adjoint(self, v: Tensor) -> Tensor:
         """e_j Q^T D_j v, shape (J, q)."""
-        return self.e * (self.D @ (v[:, None] * self.Q)).repeat(self.signs, 1)
+        return self.e * masked_products(self.D, self.Q, v[:, None])[:, :, 0].repeat(self.signs, 1)
 
     def _weighted_products(self, weights: Tensor) -> Tensor:
         """Q^T diag(w_j) Q of the rows w_j of weights, shape (J, q, q)."""
@@ -335,3 +334,15 @@ def _led_back(products: Tensor, target: float) -> Tensor:
 def _solve_blocks(L: Tensor, v: Tensor) -> Tensor:
     """B_j^{-1} v_j."""
     return torch.cholesky_solve(v[:, :, None], L)[:, :, 0]
+
+
+def masked_sum(D: Tensor, Q: Tensor, S: Tensor) -> Tensor:
+    """sum_j D_j Q S_j, shape (n, C), for masks D (P, n) and S (P, q, C)."""
+    masked = (D.T @ S.flatten(1)).unflatten(1, S.shape[1:])
+    return (masked * Q[:, :, None]).sum(dim=1)
+
+
+def masked_products(D: Tensor, Q: Tensor, F: Tensor) -> Tensor:
+    """Q^T D_j F, shape (P, q, C)."""
+    products = Q[:, :, None] * F[:, None, :]
+    return (D @ products.flatten(1)).unflatten(1, products.shape[1:])

@@ -2,8 +2,9 @@
 
 Inside given arrangements (theory.md 3, 4). With one output its answer is exact, and so is the
 bound. With several it is searched for, from singular vectors: what was found at one dual point then
-counts at the best one too, and where the gap looks closed, or a limit ends the rounds, the best one
-is searched again, from random starts too.
+counts at the best one too. Where nothing is found, or what was found last gained nothing, the
+search is from random starts as well; and where the gap looks closed, or a limit ends the rounds,
+the best dual point is searched once more.
 Seconds after ``max_time`` it ends with the cuts of a round, and without a bound.
 """
 
@@ -15,6 +16,8 @@ from ..arrangements import Arrangements
 from ..oracle.cones import Cuts, constraint, in_arrangements
 from .incumbent import Incumbent
 
+# Relative slack of the dual constraint that counts as satisfied: more than solvers leave.
+SLACK = 1e-8
 # Seconds after max_time in which a search may end.
 GRACE = 3.0
 
@@ -26,26 +29,23 @@ class Pricing:
     ----------
     arrangements : Arrangements
     best : Incumbent
-    slack : float
-        Relative slack of the dual constraint that counts as satisfied.
     at_most : int
         Cuts a round, those that violate it most.
     """
 
-    def __init__(
-        self, arrangements: Arrangements, best: Incumbent, slack: float, at_most: int
-    ) -> None:
+    def __init__(self, arrangements: Arrangements, best: Incumbent, at_most: int) -> None:
         self._arrangements, self._best = arrangements, best
-        self._limit, self._at_most = best.problem.beta * (1 + slack), at_most
+        self._limit, self._at_most = best.problem.beta * (1 + SLACK), at_most
         q, C = best.problem.Q.shape[1], best.problem.n_outputs
-        self._known = Cuts.none(q, C)
+        self._known, self._primal = Cuts.none(q, C), np.inf
 
     def violated(self, V: np.ndarray) -> Cuts:
         """The worst cuts at V, which is offered to the incumbent with its bound."""
         best, several = self._best, self._best.problem.n_outputs > 1
         cuts, known = self._search(V), self._known_at(V)
-        worst = self._worst(cuts)
-        if at_random := several and not len(worst):
+        worst, stuck = self._worst(cuts), best.primal >= self._primal
+        self._primal = best.primal
+        if at_random := several and (stuck or not len(worst)):
             cuts = cuts.join(self._search(V, seed=0))
             worst = self._worst(cuts)
         best.offer_dual(V, max(cuts.dual_norm, known.dual_norm))
