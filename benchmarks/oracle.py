@@ -21,7 +21,6 @@ from problems import make_problem, regression_sets
 from report import save, table
 from threadpoolctl import threadpool_limits
 
-from skconvexbn.oracle.ascent import normalise
 from skconvexbn.oracle.hopping import N_CHAINS, BasinHopping
 from skconvexbn.oracle.multi_start import multi_start
 from skconvexbn.oracle.search import Pairs, Search
@@ -37,7 +36,7 @@ def state(X, y):
     found = solve(problem, None, Options(1e-2, 100))
     F = problem.output(found.H, found.G, found.b)
     H, G = torch.as_tensor(found.H), torch.as_tensor(found.G)
-    neurons = Pairs(normalise(H), normalise(G, dim=1))
+    neurons = Pairs.of_weights(H, G)
     return torch.as_tensor(problem.Q), torch.as_tensor(problem.dual_point(F)), neurons
 
 

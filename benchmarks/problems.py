@@ -14,7 +14,6 @@ from sklearn.datasets import (
 )
 
 from skconvexbn.losses import SquaredError
-from skconvexbn.oracle.ascent import normalise
 from skconvexbn.oracle.hopping import N_CHAINS, BasinHopping
 from skconvexbn.oracle.multi_start import step_scale
 from skconvexbn.oracle.search import Pairs, Search
@@ -58,7 +57,7 @@ def checked_dual(
     Its steps are those for maxima narrower by the factor finer.
     """
     H, G = (torch.as_tensor(a) for a in (solution.H, solution.G))
-    neurons = Pairs(normalise(H), normalise(G, dim=1))
+    neurons = Pairs.of_weights(H, G)
     Q, V = torch.as_tensor(problem.Q), torch.as_tensor(solution.V)
     search = kind(Q, seed=12345, step_scale=step_scale(problem.Q, problem.w))
     hopping = BasinHopping(search, V, finer * problem.beta, neurons, n_chains)

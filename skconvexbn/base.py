@@ -19,12 +19,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from .data import DistinctRows
 from .export import to_torch
+from .fit import RESULTS, Fit
 from .losses import Loss
 from .network import Network
 from .problem import relative_gap
 from .solvers import BACKENDS
 from .solvers.interface import Ending
-from .task import RESULTS, Fit, Training
+from .task import Training
 from .whitening import Whitening
 
 if TYPE_CHECKING:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from .losses import CENTRED, Loss
 
-Certificate = Literal["exact", "search", "sampled"]
 # Entries of a block of features (rows, neurons).
 BLOCK_ENTRIES = 1 << 20
-# Directions H (q, m) and output weights G (m, C).
-Neurons = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,9 @@ from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
 from .arrangements import Arrangements, enumerate_all, sample
 from .base import BIAS_SCALES, ConvexBNBase
-from .problem import Neurons, Problem
+from .problem import Problem
 from .solvers import choose_backend
-from .solvers.interface import Options
+from .solvers.interface import Neurons, Options
 from .task import Task, Training
 from .units import unit_problem
 from .whitening import Basis

@@ -1,4 +1,4 @@
-"""What fits to the same rows share, what those at one rank and shrinkage do, and a fit itself."""
+"""What fits to the same rows share, and what those at one rank and shrinkage do."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ import numpy as np
 from .arrangements import Arrangements
 from .auto_beta import auto_beta
 from .data import DistinctRows
+from .fit import Fit
 from .losses import Loss
-from .network import Network, simplify
+from .network import Network
 from .oracle.cones import gated_dual_norm
 from .oracle.multi_start import multi_start, step_scale
-from .problem import Certificate, Neurons, Problem
+from .problem import Problem
 from .progress import progress
+from .simplify import simplify
 from .solvers import get_solver
-from .solvers.interface import Ending, Options, Solution
+from .solvers.interface import Neurons, Options, Solution
 from .units import Units
 from .whitening import Basis, Whitening
 
@@ -29,17 +31,6 @@ ORACLE = 60, 30, 0.01
 BETA_LIMIT = 1e-7
 # beta in the units of the solver: far below and above what makes a difference.
 MIN_BETA, MAX_BETA = 1e-100, 1e150
-# Of a fit, what a path has arrays of and estimators, with an underscore, have as attributes.
-RESULTS = (
-    "rank",
-    "objective",
-    "dual_objective",
-    "dual_gap",
-    "n_neurons",
-    "n_iter",
-    "certificate",
-    "converged",
-)
 # A beta_max below this is rounding, in units of ||sqrt(w)|| ||sqrt(w) Q||: V is w times order 1.
 NO_SIGNAL = 1e-14
 
@@ -96,7 +87,48 @@ class Task:
                 self.options, start=start, beside=beside, certify=certify, report=report
             )
             solution = get_solver(self.backend)(problem, self.arrangements, options)
-        return Fit.of(self, problem, solution, beta, time.perf_counter() - begin)
+        return self._in_units_of_data(problem, solution, beta, time.perf_counter() - begin)
+
+    def _in_units_of_data(
+        self, problem: Problem, solution: Solution, beta: float, seconds: float
+    ) -> Fit:
+        """The fit at this beta, which took so long, of a solution of the problem at it."""
+        H, G, b, gates = solution.H, solution.G, solution.b, solution.gates
+        if gates is None:
+            H, G, b = simplify(problem, H, G, b)
+        b = problem.loss.canonical_intercept(b)
+        units, objective = self.units, problem.primal(H, G, b, gates)
+        gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
+        ended_by, tol = solution.ended_by, self.options.tol
+        if ended_by not in ("Ctrl-C", "max_time"):
+            if gap <= tol * problem.zero_loss:
+                ended_by = "tol"
+            elif ended_by == "tol":  # by the solver's rounding
+                ended_by = "solver"
+        objective, gap, zero_loss = (
+            units.objective * v for v in (objective, gap, problem.zero_loss)
+        )
+        history = np.array(solution.history or [(seconds, 0.0, 0.0)])
+        history[:, 1:] *= units.objective
+        history[-1, 1:] = objective, objective - gap
+        return Fit(
+            network=Network.from_neurons(
+                self.basis, H, units.beta * G, units.output * b + units.centre, gates
+            ),
+            basis=self.basis,
+            start=(H, G) if len(G) else None,
+            beta=beta,
+            objective=objective,
+            dual_gap=gap,
+            zero_loss=zero_loss,
+            certificate=solution.certificate,
+            ended_by=ended_by,
+            n_iter=solution.n_iter,
+            backend=self.backend,
+            device=solution.device,
+            history=history,
+            tol=tol,
+        )
 
     def path(
         self,
@@ -149,105 +181,3 @@ class Task:
         if beta == 0:
             return float(BETA_LIMIT * (beta_max or units.beta))
         return auto_beta(problem, units, beta_max, self.labels) if beta_max else float(units.beta)
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """A network with its certificate, in the units of the data.
-
-    ``start`` has its neurons (H, G) in those of the solver, if there are any: another fit of the
-    task may start there.
-    """
-
-    network: Network
-    basis: Basis
-    start: Neurons | None
-    beta: float
-    objective: float
-    dual_gap: float
-    zero_loss: float
-    certificate: Certificate
-    ended_by: Ending
-    n_iter: int
-    backend: str
-    device: str
-    history: np.ndarray
-    tol: float
-
-    @classmethod
-    def of(
-        cls,
-        task: Task,
-        problem: Problem,
-        solution: Solution,
-        beta: float,
-        seconds: float,
-    ) -> Fit:
-        """Fit of a task's problem at this beta, which took so long, by a solution of it."""
-        H, G, b, gates = solution.H, solution.G, solution.b, solution.gates
-        if gates is None:
-            H, G, b = simplify(problem, H, G, b)
-        b = problem.loss.canonical_intercept(b)
-        units, objective = task.units, problem.primal(H, G, b, gates)
-        gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)
-        ended_by, tol = solution.ended_by, task.options.tol
-        if ended_by not in ("Ctrl-C", "max_time"):
-            if gap <= tol * problem.zero_loss:
-                ended_by = "tol"
-            elif ended_by == "tol":  # by the solver's rounding
-                ended_by = "solver"
-        objective, gap, zero_loss = (
-            units.objective * v for v in (objective, gap, problem.zero_loss)
-        )
-        history = np.array(solution.history or [(seconds, 0.0, 0.0)])
-        history[:, 1:] *= units.objective
-        history[-1, 1:] = objective, objective - gap
-        return cls(
-            network=Network.from_neurons(
-                task.basis, H, units.beta * G, units.output * b + units.centre, gates
-            ),
-            basis=task.basis,
-            start=(H, G) if len(G) else None,
-            beta=beta,
-            objective=objective,
-            dual_gap=gap,
-            zero_loss=zero_loss,
-            certificate=solution.certificate,
-            ended_by=ended_by,
-            n_iter=solution.n_iter,
-            backend=task.backend,
-            device=solution.device,
-            history=history,
-            tol=tol,
-        )
-
-    @property
-    def converged(self) -> bool:
-        """Whether the gap is at most tol, and the search that vouches for it came to its end."""
-        return self.ended_by == "tol"
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C ended it."""
-        return self.ended_by == "Ctrl-C"
-
-    @property
-    def dual_objective(self) -> float:
-        """The lower bound."""
-        return self.objective - self.dual_gap
-
-    @property
-    def rank(self) -> int:
-        """Number of directions kept."""
-        return self.basis.rank
-
-    @property
-    def n_neurons(self) -> int:
-        """Number of neurons."""
-        return len(self.network.c)
-
-    @property
-    def loss(self) -> float:
-        """The objective without its penalty (the neurons have ||h|| = 1)."""
-        penalty = float(np.linalg.norm(self.network.G, axis=1).sum())
-        return self.objective - self.beta * penalty

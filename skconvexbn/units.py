@@ -38,16 +38,24 @@ class Units:
 def unit_problem(
     rows: DistinctRows, basis: Basis, loss: Loss, fit_intercept: bool
 ) -> tuple[Problem, Units]:
-    """The problem at beta = 0, row weights of mean 1, targets of squared error of unit variance.
+    """The problem at beta = 0, row weights of mean 1, targets of squared error of unit variance."""
+    Y, units = unit_targets(rows, loss, fit_intercept)
+    Q, w = np.sqrt(units.weight) * basis.transform(rows.X), rows.w / units.weight
+    spread = rows.spread / units.weight / units.output / units.output if loss.quadratic else 0.0
+    return Problem(Q, Y, w, loss, 0.0, fit_intercept, spread), units
+
+
+def unit_targets(rows: DistinctRows, loss: Loss, fit_intercept: bool) -> tuple[np.ndarray, Units]:
+    """Targets (n, C) in the units of the solver, and what these are.
 
     With an intercept the mean of the targets is taken out first, or a large one would cancel the
     digits of the dual value.
     """
     weight = float(rows.w.mean())
-    Q, w = np.sqrt(weight) * basis.transform(rows.X), rows.w / weight
     Y, centre = rows.Y, np.zeros(rows.Y.shape[1])
     if not loss.quadratic:
-        return Problem(Q, Y, w, loss, 0.0, fit_intercept), Units(1.0, centre, weight)
+        return Y, Units(1.0, centre, weight)
+    w = rows.w / weight
     if fit_intercept:
         centre = weighted_mean(Y, w)
         rounding = 4 * np.finfo(np.float64).eps * np.abs(Y).max(axis=0)
@@ -59,13 +67,11 @@ def unit_problem(
             "between 1e-153 and 1e153."
         )
     spread = rows.spread / weight / size**2
-    raw = Problem(Q, Y / size, w, loss, 0.0, fit_intercept, spread)
-    deviation = float(np.sqrt(2 * raw.zero_loss / w.sum())) or 1.0
-    units = Units(size * deviation, centre, weight)
+    variance = (w @ np.square(Y / size).sum(axis=1) + 2 * spread) / w.sum()
+    units = Units(size * (float(np.sqrt(variance)) or 1.0), centre, weight)
     if not 0 < units.objective < np.inf:
         raise ValueError(
             f"Weights of {weight:.3g} times squared targets of {units.output:.3g}^2 are outside "
             "float64; rescale sample_weight or y."
         )
-    scaled = Problem(Q, Y / units.output, w, loss, 0.0, fit_intercept, spread / deviation**2)
-    return scaled, units
+    return Y / units.output, units

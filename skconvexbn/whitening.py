@@ -114,12 +114,6 @@ class Basis:
         return len(self.singular_values)
 
     @property
-    def is_batch_norm(self) -> bool:
-        """Whether the basis is the paper's: no truncation, a = 0, b = 1."""
-        full = self.rank == len(self.whitening.singular_values)
-        return full and self.shrinkage == 0 and self.bias_scale == 1
-
-    @property
     def bias(self) -> float:
         """Last column of Q, b / sqrt(n)."""
         return self.bias_scale / np.sqrt(self.whitening.weight)

@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+from small_problems import small
 
-from skconvexbn import auto_beta
+from skconvexbn import (
+    ConvexBNClassifier,
+    ConvexBNRegressor,
+    auto_beta,
+    convex_bn_path,
+)
 from skconvexbn.auto_beta import LEAST, noise_share
 from skconvexbn.data import DistinctRows
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
@@ -150,3 +157,108 @@ def test_limits():
     assert share(X, rng.standard_normal(50)) > 0.5
     wide = rng.standard_normal((20, 40))  # all neighbours are as far away
     assert share(wide, wide[:, 0]) == 1.0
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+@pytest.mark.parametrize("kind", ["regression", "multiclass"])
+def test_auto_beta_is_free_of_scale(kind, factor):
+    X, y = small(kind)
+    estimator = ConvexBNRegressor if kind == "regression" else ConvexBNClassifier
+    model = estimator(random_state=0).fit(X, y)
+    rescaled = estimator(random_state=0).fit(X * factor, y)
+    np.testing.assert_allclose(rescaled.beta_, model.beta_, rtol=1e-6)
+    if kind == "regression":
+        larger = estimator(random_state=0).fit(X, y * factor)
+        np.testing.assert_allclose(larger.beta_, factor * model.beta_, rtol=1e-6)
+        np.testing.assert_allclose(
+            larger.predict(X), factor * model.predict(X), rtol=1e-4, atol=1e-4 * factor
+        )
+
+
+@pytest.mark.parametrize("capped", [False, True])
+def test_auto_beta_follows_the_rule(capped):
+    """With beta_max and the share of noise by other ways than the estimators'."""
+    from skconvexbn.arrangements import enumerate_all
+    from skconvexbn.oracle.cones import in_arrangements
+    from skconvexbn.whitening import Whitening
+
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    y = np.sin(30 * X[:, 0]) if capped else X[:, 0] + 0.3 * np.sin(30 * X[:, 1])
+    Q = Whitening.fit(X, np.ones(60)).basis().transform(X)
+    for labels in (False, True):
+        Y = (y > y.mean()).astype(float) if labels else y
+        centred = (Y - Y.mean())[:, None]
+        beta_max = in_arrangements(Q, centred, enumerate_all(Q), 0.0).dual_norm
+        distances = np.linalg.norm(Q[:, None] - Q, axis=2) + 1e9 * np.eye(60)
+        near = 0.75 * np.mean((Y - Y[np.argsort(distances)[:, :3]].mean(axis=1)) ** 2)
+        linear = np.sum((Y - Q @ (Q.T @ Y)) ** 2) / 57
+        noise = min(near, linear, Y.var())
+        if labels:
+            rule, most = 0.16 * (noise / Y.var()) ** 1.5 * 3 / 60**0.25, 0.2 * beta_max
+            model = ConvexBNClassifier(random_state=0).fit(X, y > y.mean())
+        else:
+            rule = 0.5 * (noise / Y.var()) ** 1.5 * Y.std() * 3 / 60**0.25
+            most = 0.1 * beta_max
+            model = ConvexBNRegressor(random_state=0).fit(X, y)
+        assert (rule > most) == capped
+        np.testing.assert_allclose(model.beta_, min(rule, most), rtol=1e-3)
+
+
+def test_auto_beta_with_weights_outputs_and_no_intercept():
+    """It is in the units of the targets, and depends on the weights by their sum alone."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((100, 2))
+    y = 10 + X[:, 0] + 0.3 * rng.standard_normal(100)
+    beta = ConvexBNRegressor(random_state=0).fit(X, y).beta_
+    four = ConvexBNRegressor(random_state=0).fit(X, y, np.full(100, 4.0)).beta_
+    np.testing.assert_allclose(four, beta / 4**0.25, rtol=1e-9)
+    z = np.abs(X[:, 1]) + 0.1 * rng.standard_normal(100)
+    pair, rotation = np.column_stack([y, z]), np.array([[0.6, -0.8], [0.8, 0.6]])
+    two = ConvexBNRegressor(random_state=0).fit(X, pair).beta_
+    assert abs(np.log(two / beta)) > 0.1
+    mapped = ConvexBNRegressor(random_state=0).fit(X, pair @ rotation + 3, np.full(100, 4.0)).beta_
+    np.testing.assert_allclose(mapped, two / 4**0.25, rtol=1e-6)
+    one = ConvexBNRegressor(random_state=0).fit(X, np.column_stack([y, -y]) / 2**0.5).beta_
+    np.testing.assert_allclose(one, beta, rtol=1e-6)
+    without = ConvexBNRegressor(random_state=0, fit_intercept=False).fit(X, y).beta_
+    np.testing.assert_allclose(without, beta, rtol=1e-9)
+
+
+@pytest.mark.parametrize("y", [[1.0], [0.1, 0.7]])
+def test_auto_beta_of_constant_targets_without_intercept(y):
+    X = np.random.default_rng(0).standard_normal((300, 2))
+    Y = np.tile(y, (300, 1))
+    model = ConvexBNRegressor(random_state=0, fit_intercept=False).fit(X, Y)
+    path = convex_bn_path(X, Y, betas=1, fit_intercept=False, random_state=0)
+    np.testing.assert_allclose(model.beta_, 0.1 * path.beta[0], rtol=1e-2)
+    assert model.n_neurons_ > 0
+
+
+@pytest.mark.parametrize(("d", "noise"), [(2, 0.0), (10, 0.3)])
+def test_auto_beta_of_one_hot_vectors(d, noise):
+    """That of any outputs, but 0.7 var sqrt(q) / beta_max at least."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((600, d))
+    codes = np.digitize(X[:, 0] + noise * rng.standard_normal(600), [-0.5, 0.5])
+    Y = np.eye(3)[codes]
+    model = ConvexBNClassifier(loss="squared_error", random_state=0, tol=0.5).fit(X, codes)
+    plain = ConvexBNRegressor(random_state=0, tol=0.5).fit(X, Y).beta_
+    path = convex_bn_path(X, Y, betas=1, random_state=0)
+    least = 0.7 * Y.var(axis=0).sum() * (d + 1) ** 0.5 / path.beta[0]
+    assert (least > plain) == (noise == 0)
+    assert plain < 0.09 * path.beta[0]
+    np.testing.assert_allclose(model.beta_, max(least, plain), rtol=0.01)
+
+
+def test_beta_rule_leaves_neurons_where_rows_are_few():
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.uniform(-2, 2, 30))[:, None]
+    y = np.sin(2.5 * x[:, 0]) + 0.15 * rng.standard_normal(30)
+    assert ConvexBNRegressor(random_state=0).fit(x, y).score(x, y) > 0.8
+
+
+def test_beta_rule_leaves_neurons_where_one_class_is_rare():
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:300], y[:300] == 8
+    model = ConvexBNClassifier(random_state=0).fit(X[::2], y[::2])
+    assert np.mean(model.predict(X[1::2][y[1::2]])) > 0.5  # found, not only those of the others

@@ -7,17 +7,18 @@ from hypothesis import strategies as st
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 
-# One family of parameters for each route: closed form, exact arrangements, sampled arrangements.
+# One family of parameters for each route.
 ROUTES = {
     "closed_form": ((6, 9), {}),
     "exact": ((9, 2), {"arrangements": "exact", "tol": 1e-7}),
     "sampled": ((14, 4), {"arrangements": "sampled", "n_arrangements": 15, "tol": 1e-7}),
+    "adaptive": ((12, 3), {"arrangements": "adaptive", "tol": 1e-4}),
 }
 slow = settings(
     max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 # Gaps of 1e-7 leave predictions uncertain to about 1e-4; the closed form is exact.
-ATOL = {"closed_form": 1e-7, "exact": 1e-4, "sampled": 1e-4}
+ATOL = {"closed_form": 1e-7, "exact": 1e-4, "sampled": 1e-4, "adaptive": 3e-3}
 SEEDS = st.integers(0, 10**6)
 
 
@@ -89,8 +90,8 @@ def test_affine_invariance_at_full_rank(kind, route, seed):
     before = output(model.fit(X, y), X)
     objective = model.objective_
     after = output(model.fit(X @ A + c, y), X @ A + c)
-    np.testing.assert_allclose(model.objective_, objective, rtol=1e-5)
-    np.testing.assert_allclose(after, before, atol=2e-3)
+    np.testing.assert_allclose(model.objective_, objective, rtol=max(1e-5, 10 * model.tol))
+    np.testing.assert_allclose(after, before, atol=max(2e-3, 10 * ATOL[route]))
 
 
 @slow

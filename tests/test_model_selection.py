@@ -1,11 +1,8 @@
 """Cross-validated estimators against GridSearchCV, by weights and groups, and on every backend."""
 
 import itertools
-import multiprocessing
-import os
 import pickle
 import re
-import threading
 import warnings
 
 import joblib
@@ -20,7 +17,6 @@ from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning, UnsetMetadataPassedError
 from sklearn.metrics import get_scorer, make_scorer, max_error, mean_absolute_error
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
-from threadpoolctl import threadpool_info
 
 from skconvexbn import (
     ConvexBNClassifier,
@@ -29,10 +25,8 @@ from skconvexbn import (
     ConvexBNRegressorCV,
 )
 from skconvexbn.model_selection.candidates import _candidate_fits
-from skconvexbn.model_selection.estimators import neg_brier_score, neg_log_loss
-from skconvexbn.solvers.adaptive import solve_adaptive
+from skconvexbn.model_selection.scores import neg_brier_score, neg_log_loss
 from skconvexbn.task import Task
-from skconvexbn.threads import _Limits, one_blas_thread, one_thread
 from skconvexbn.whitening import Whitening
 
 SMALL = {"betas": [2.0, 0.5], "shrinkages": [0.0, 1.0], "cv": 3, "random_state": 0}
@@ -470,19 +464,6 @@ def test_bad_parameters(data, params, message):
         ConvexBNRegressorCV(**params).fit(X, y)
 
 
-def thread_settings():
-    blas = [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"]
-    return torch.get_num_threads(), blas
-
-
-@pytest.fixture(name="two_threads")
-def _two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("kind", ["regressor", "classifier"])
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_jobs_give_the_same_numbers(data, backend, kind):
@@ -517,145 +498,6 @@ def test_on_a_dask_cluster(data):
     ):
         together = ConvexBNRegressorCV(**SMALL).fit(X, y, sample_weight=w)
     assert_same(alone, together, X)
-
-
-@pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_thread_settings_are_as_before(backend, two_threads):
-    rng = np.random.default_rng(0)
-    X, y = rng.standard_normal((20, 30)), rng.standard_normal(20)
-    before = thread_settings()
-    inside = []
-
-    def scoring(model, X, y):
-        inside.append(thread_settings())
-        return model.score(X, y)
-
-    search = ConvexBNRegressorCV(shrinkages=(0.0,), scoring=scoring)
-    with joblib.parallel_config(backend=backend, n_jobs=2):
-        search.fit(X, y)
-    assert thread_settings() == before
-    assert backend == "loky" or set(map(str, inside)) == {str((1, [1] * len(before[1])))}
-
-
-def test_limits_last_until_the_last_job_leaves(two_threads):
-    before = thread_settings()
-    one = [1] * len(before[1])
-    inside, leave, settings = threading.Event(), threading.Event(), []
-
-    def job():
-        with one_thread():
-            inside.set()
-            leave.wait()
-            settings.append(thread_settings())
-
-    other = threading.Thread(target=job)
-    with one_thread():
-        other.start()
-        inside.wait()
-        assert thread_settings() == (1, one)
-    assert thread_settings() == (2, one)  # torch's number is this thread's own
-    leave.set()
-    other.join()
-    assert settings == [(1, one)]
-    assert thread_settings() == before
-    fresh = threading.Thread(target=lambda: settings.append(thread_settings()))
-    fresh.start()
-    fresh.join()
-    assert settings[-1] == before
-
-
-def test_a_thread_that_is_new_while_others_are_limited_gets_its_number_back(two_threads):
-    inside, leave, settings = threading.Event(), threading.Event(), []
-
-    def job():
-        with one_thread():
-            with one_thread():
-                pass
-            settings.append(torch.get_num_threads())
-        inside.set()
-        leave.wait(60)
-        settings.append(torch.get_num_threads())
-
-    other = threading.Thread(target=job)
-    with one_thread():
-        other.start()
-        inside.wait(60)
-    leave.set()
-    other.join(60)
-    assert settings == [1, 2]
-
-
-def test_what_other_threads_set_is_not_made_ones_own(two_threads):
-    other = threading.Thread(target=torch.set_num_threads, args=(1,))  # for new threads too
-    other.start()
-    other.join()
-    with one_thread():
-        pass
-    assert torch.get_num_threads() == 2
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
-def test_a_process_forked_while_limits_are_held_sets_its_own(two_threads):
-    """The thread that holds those of its parent is not there: nor must the lock be taken there."""
-    context, results = multiprocessing.get_context("fork"), multiprocessing.SimpleQueue()
-
-    def child():
-        with one_blas_thread():
-            results.put(thread_settings()[1])
-
-    with one_blas_thread(), _Limits.lock:
-        process = context.Process(target=child)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
-            process.start()
-    process.join(60)
-    assert process.exitcode == 0
-    assert set(results.get()) == {1}
-
-
-@pytest.mark.parametrize("precision", ["medium", "high"])
-def test_products_of_float32_are_not_rounded_to_less(precision):
-    products = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
-        settings = [product.fp32_precision for product in products]
-        with one_blas_thread(), one_thread():
-            assert [product.fp32_precision for product in products] == ["ieee", "ieee"]
-        assert [product.fp32_precision for product in products] == settings
-        assert torch.get_float32_matmul_precision() == precision
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def test_limits_of_blas_alone_leave_the_threads_of_torch(two_threads):
-    before = thread_settings()
-    one = [1] * len(before[1])
-    with one_blas_thread():
-        assert thread_settings() == (2, one)
-        with one_thread():
-            assert thread_settings() == (1, one)
-        assert thread_settings() == (2, one)
-    assert thread_settings() == before
-
-
-@pytest.mark.parametrize(("most", "n_threads"), [(10_000, 1), (100, 2)])
-def test_small_fits_run_on_one_thread_large_ones_on_those_of_torch(
-    data, two_threads, monkeypatch, most, n_threads
-):
-    settings, solve = [], solve_adaptive
-
-    def recorded(*args):
-        settings.append(thread_settings())
-        return solve(*args)
-
-    monkeypatch.setattr("skconvexbn.solvers.torch.solve_adaptive", recorded)
-    monkeypatch.setattr("skconvexbn.solvers.torch.MAX_ONE_THREAD", most)
-    X, y, _, _ = data
-    before = thread_settings()
-    ConvexBNRegressor(beta=1.0, backend="torch", tol=0.1).fit(X, y)
-    assert settings == [(n_threads, [1] * len(before[1]))]
-    assert thread_settings() == before
 
 
 def test_one_number_is_a_weight_of_all_samples(data):
@@ -856,8 +698,8 @@ def test_folds_of_next_to_no_weight_are_named():
         search.fit(X, y, weight)
 
 
-def test_weights_of_a_scorer_may_be_one_number():
-    X, y = load_diabetes(return_X_y=True)
+def test_weights_of_a_scorer_may_be_one_number(data):
+    X, y, _, _ = data
     with config_context(enable_metadata_routing=True):
         scorer = get_scorer("r2").set_score_request(sample_weight="other")
         search = ConvexBNRegressorCV(**{**SMALL, "scoring": scorer})
@@ -871,14 +713,14 @@ def test_betas_are_numbers(betas):
         ConvexBNRegressorCV(betas=betas).fit(*load_diabetes(return_X_y=True))
 
 
-def test_weights_reach_a_scorer_as_they_were_given():
+def test_weights_reach_a_scorer_as_they_were_given(data):
     seen = []
 
     def scoring(model, X, y, sample_weight):
         seen.append(type(sample_weight))
         return model.score(X, y, sample_weight)
 
-    X, y = load_diabetes(return_X_y=True)
+    X, y, _, _ = data
     search = ConvexBNRegressorCV(**{**SMALL, "scoring": scoring})
     search.fit(X, y, sample_weight=pd.Series(np.ones(len(y))))
     assert set(seen) == {pd.Series}

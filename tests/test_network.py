@@ -9,8 +9,9 @@ import torch
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.losses import SquaredError
-from skconvexbn.network import Network, merge, prune, simplify
+from skconvexbn.network import Network
 from skconvexbn.problem import Problem
+from skconvexbn.simplify import merge, prune, simplify
 
 RNG = np.random.default_rng(6)
 

@@ -8,8 +8,9 @@ import pytest
 
 from skconvexbn.arrangements import Arrangements, enumerate_all, sample
 from skconvexbn.oracle import cones
-from skconvexbn.oracle.cones import climb_cones, in_arrangements, project_onto_cone
+from skconvexbn.oracle.cones import in_arrangements, project_onto_cone
 from skconvexbn.oracle.multi_start import multi_start
+from skconvexbn.oracle.polish import climb_cones
 
 RNG = np.random.default_rng(3)
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from copy import copy
 from itertools import cycle, groupby
-from numbers import Real
 from operator import itemgetter
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..problem import Neurons
+from ..fit import Fit
 from ..single_fit import SingleFit
-from ..task import Fit, Task, Training
+from ..solvers.interface import Neurons
+from ..task import Task, Training
 from ..threads import one_thread
+from .scores import as_number, or_least
 
 
 class Scored(NamedTuple):
@@ -68,7 +68,7 @@ def score_paths(
             model = copy(model).set_params(beta=beta)
             model._set_fit(fit)
             fitted = perf_counter()
-            score = _number(scorer(model, X, y, **score_params))
+            score = as_number(scorer(model, X, y, **score_params))
             scored, limited = perf_counter(), fit.ended_by in ("limit", "max_time")
             results.append((score, fitted - begin, scored - fitted, limited))
             if label and len(results) % len(betas) == 0:
@@ -89,11 +89,6 @@ def fit_path(
         first, last = np.flatnonzero(shares)[[0, -1]]
         fits = _candidate_fits([model], training, seed, betas[first : last + 1])
         return {j: fit for j, (_, fit) in enumerate(fits, first) if shares[j]}
-
-
-def or_least(scores: np.ndarray) -> np.ndarray:
-    """Scores with NaN as the least."""
-    return np.where(np.isnan(scores), -np.inf, scores)
 
 
 def _candidate_fits(
@@ -131,16 +126,6 @@ def _quick(model: SingleFit) -> SingleFit:
     if model.activation == "relu" and model.backend == model.arrangements == "auto":
         return copy(model).set_params(arrangements="adaptive")
     return model
-
-
-def _number(score: Any) -> float:
-    """What a scorer returned, if it is a number."""
-    if hasattr(score, "item"):
-        with suppress(ValueError, RuntimeError):  # it has several
-            score = score.item()
-    if not isinstance(score, Real):
-        raise ValueError(f"scoring must return a number, got {score!r}; return one float.")
-    return float(score)
 
 
 def _report(label: str, model: SingleFit, betas: np.ndarray, scored: Scored) -> None:

@@ -28,14 +28,16 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _check_sample_weight, _num_samples
 
 from ..base import BIAS_SCALES, ConvexBNBase
+from ..fit import Fit
 from ..network import Network
 from ..single_fit import SingleFit
-from ..task import Fit, Training
+from ..task import Training
 from ..threads import one_thread
-from ..units import unit_problem
-from .candidates import Scored, at_ranks, fit_path, or_least, score_paths
-from .folds import as_fold, check_folds, is_gain, takes_weight
+from ..units import unit_targets
+from .candidates import Scored, at_ranks, fit_path, score_paths
+from .folds import as_fold, check_folds
 from .path import descending, grid_points
+from .scores import is_gain, or_least, takes_weight
 
 # betas="auto": for squared error in units of the standard deviation of the targets, for log loss.
 BETAS = (8.0, 4.0, 2.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
@@ -177,11 +179,11 @@ class CrossValidated(ConvexBNBase):
         betas = self._betas(training)
         seed = self._seed()
         folds = self._folds(given, y, split_params)
-        test_weight = score_params.get("sample_weight")
+        if isinstance(test_weight := score_params.get("sample_weight"), Real):
+            test_weight = np.full(len(y), float(test_weight))
+            score_params = {**score_params, "sample_weight": test_weight}
         if test_weight is not None:
             test_weight = _check_sample_weight(test_weight, X)
-            if isinstance(score_params["sample_weight"], Real):
-                score_params = {**score_params, "sample_weight": test_weight}
         check_folds(y, fitted, folds, is_classifier(self), test_weight)
         scorer = self._checked_scorer(weighted=test_weight is not None)
         # The scorer of a user gets data as they were given, and names of features; others do
@@ -336,8 +338,7 @@ class CrossValidated(ConvexBNBase):
         if not isinstance(self.betas, str):
             return descending(self.betas)
         grid = BETAS if training.loss.quadratic else LOG_LOSS_BETAS
-        basis = training.whitening.basis()
-        _, units = unit_problem(training.rows, basis, training.loss, fit_intercept=True)
+        _, units = unit_targets(training.rows, training.loss, fit_intercept=True)
         return units.output * np.array(grid)
 
     def _set_scores(self, scored: Scored, grid: list[dict[str, Any]], betas: np.ndarray) -> None:

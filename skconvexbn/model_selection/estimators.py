@@ -10,6 +10,7 @@ import numpy as np
 from ..classifier import Classification, ConvexBNClassifier
 from ..regressor import ConvexBNRegressor, Regression
 from .cross_validation import CrossValidated
+from .scores import neg_brier_score, neg_log_loss
 
 
 class ConvexBNRegressorCV(Regression, CrossValidated):
@@ -330,29 +331,3 @@ class ConvexBNClassifierCV(Classification, CrossValidated):
 
     def _default_scoring(self) -> Callable[..., float]:
         return neg_log_loss if self.loss == "log_loss" else neg_brier_score
-
-
-def neg_log_loss(
-    model: Classification, X: np.ndarray, y: np.ndarray, sample_weight: Any = None
-) -> float:
-    """Minus the mean cross-entropy; labels the model has not seen have probability 0.
-
-    Probabilities are at least the spacing of float64, as in scikit-learn's log_loss.
-    """
-    p = _of_labels(model.predict_proba(X), model.classes_, y)
-    return float(np.average(np.log(np.maximum(p, np.finfo(np.float64).eps)), weights=sample_weight))
-
-
-def neg_brier_score(
-    model: Classification, X: np.ndarray, y: np.ndarray, sample_weight: Any = None
-) -> float:
-    """Minus the mean squared distance of the probabilities to one-hot labels."""
-    P = model.predict_proba(X)
-    p = _of_labels(P, model.classes_, y)
-    return -float(np.average(np.square(P).sum(axis=1) - 2 * p + 1, weights=sample_weight))
-
-
-def _of_labels(P: np.ndarray, classes: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Probability (n,) of the label y in each row of P (n, n_classes)."""
-    column = np.searchsorted(classes, y).clip(max=len(classes) - 1)
-    return np.where(classes[column] == y, P[np.arange(len(y)), column], 0.0)

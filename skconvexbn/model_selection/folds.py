@@ -3,31 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import get_scorer, get_scorer_names
 
 from ..data import counted
-
-
-def takes_weight(scorer: Callable[..., float]) -> bool:
-    """Whether the scorer, or the metric in it, has a parameter for weights."""
-    try:
-        parameters = signature(getattr(scorer, "_score_func", scorer)).parameters
-    except ValueError:  # of a metric that is built in, such as max
-        return False
-    open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
-    return open_ended or "sample_weight" in parameters
-
-
-def is_gain(scorer: Callable[..., float]) -> bool:
-    """Whether the scorer has a metric of scikit-learn that is no loss, such as R2."""
-    metric = getattr(scorer, "_score_func", None)
-    named = (get_scorer(name) for name in get_scorer_names())
-    return metric is not None and any(s._score_func is metric and s._sign > 0 for s in named)
 
 
 def as_fold(pair: Any, n: int) -> tuple[np.ndarray, np.ndarray]:

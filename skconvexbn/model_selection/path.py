@@ -16,10 +16,11 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from ..classifier import ConvexBNClassifier
+from ..fit import RESULTS, Fit
 from ..regressor import ConvexBNRegressor
 from ..single_fit import SingleFit
 from ..solvers.interface import Ending
-from ..task import RESULTS, Fit, Task
+from ..task import Task
 
 ESTIMATORS = {"squared_error": ConvexBNRegressor, "log_loss": ConvexBNClassifier}
 # Starts, steps and last step of the oracle behind beta_max: the path starts at it.

@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 from sklearn.utils import gen_batches
 
-from .cones import constraint
+from .cones import dual_values
 
 # With so many columns there is one circle; with more than these those of kinks are too many.
 ONE_CIRCLE, MAX_COLUMNS = 2, 3
@@ -54,12 +54,7 @@ def circle_maxima(Q: np.ndarray, V: np.ndarray, pulls: np.ndarray) -> np.ndarray
     on = largest_on_kinks(Q, V, rows[:, None])
     if not complete(Q, V.shape[1]):
         return on
-    return np.hstack([on, _inside(Q, V, rows, _values(Q, V, on).max(initial=0.0))])
-
-
-def _values(Q: np.ndarray, V: np.ndarray, H: np.ndarray) -> np.ndarray:
-    """||V^T relu(Q h)|| of the columns of H (q, N)."""
-    return np.linalg.norm(constraint(Q, V, H), axis=0)
+    return np.hstack([on, _inside(Q, V, rows, dual_values(Q, V, on)[0].max(initial=0.0))])
 
 
 def _inside(Q: np.ndarray, V: np.ndarray, rows: np.ndarray, limit: float) -> np.ndarray:
@@ -73,9 +68,9 @@ def _inside(Q: np.ndarray, V: np.ndarray, rows: np.ndarray, limit: float) -> np.
         beside = _Beside(Q, V, rows[some])
         for side, opposite in product((1, -1), (False, True)):
             h = beside.stationary(side, opposite, limit)
-            found.append(h[:, _values(Q, V, h) > limit])
+            found.append(h[:, dual_values(Q, V, h)[0] > limit])
     H = np.hstack(found)
-    return H[:, np.argsort(-_values(Q, V, H), kind="stable")[:MANY]]
+    return H[:, np.argsort(-dual_values(Q, V, H)[0], kind="stable")[:MANY]]
 
 
 class _Beside:

@@ -131,7 +131,7 @@ class BasinHopping:
         )
         self._new.append(new)
         self.largest = max(self.largest, new.largest)
-        slack = search.exponential(TEMPERATURE * self._beta, len(now) - n_fresh)
+        slack = search.rng.exponential(TEMPERATURE * self._beta, len(now) - n_fresh)
         slack = np.append(slack, [np.inf] * n_fresh)
         go = new.values > now.values - torch.as_tensor(slack).to(now.values)
         self.chains = _choose(go, new, now)
@@ -150,14 +150,14 @@ class BasinHopping:
         H, G = chains.H.cpu().numpy(), chains.G.cpu().numpy().copy()
         n_kinks = max(1, min(MAX_KINKS if self.width == 1 else MORE_KINKS, len(H) - 1))
         noise = search.log_uniform(NOISE[0] * self.width, NOISE[1], n)
-        more = search.turns(n_kinks, n)
-        rows = [np.where(more >= k, search.draw(self._likely, n), -1) for k in range(n_kinks)]
+        more = turns(search.rng, n_kinks, n)
+        rows = [np.where(more >= k, self._likely_rows(n), -1) for k in range(n_kinks)]
         on = search.on_kinks(H, np.array(rows))
         on *= search.length(H) / np.maximum(search.length(on), SHORTEST)
         hops = on + noise * search.noise(H.shape)
         size = np.clip(search.length(hops - H) / 2, *STEPS)
         if k := self._n_swept(n):
-            some = search.turns(n, k)
+            some = turns(search.rng, n, k)
             found = self._sweep(H[:, some])
             hops[:, some], G[some] = found.H.cpu().numpy(), found.G.cpu().numpy()
             size[some] = STEPS[0]
@@ -179,11 +179,15 @@ class BasinHopping:
         """
         search, (q, n) = self._search, H.shape
         rows = search.nearest_kinks(H, q - 1)[:, : q - 2]
-        rows[: n // 2, 0] = search.draw(self._likely, n // 2)
+        rows[: n // 2, 0] = self._likely_rows(n // 2)
         found = search.on_circles(self._V, rows)
         self._new.append(found)
         self.largest = max(self.largest, found.largest)
         return found
+
+    def _likely_rows(self, n: int) -> np.ndarray:
+        """Random rows, those of large ||v_i|| ||Q_i|| more often."""
+        return self._search.rng.choice(len(self._likely), n, p=self._likely)
 
     @property
     def polishes(self) -> bool:
@@ -195,7 +199,7 @@ class BasinHopping:
         search, around = self._search, self._around
         starts, G, size = search.random(n, self._V.shape[1])
         if len(around):
-            k, some = int(SHARE_NEAR * n), search.turns(len(around), int(SHARE_NEAR * n))
+            k, some = int(SHARE_NEAR * n), turns(search.rng, len(around), int(SHARE_NEAR * n))
             noise = search.log_uniform(*NEAR_NOISE, k)
             starts[:, :k] = around.H.cpu().numpy()[:, some] + noise * search.noise((len(starts), k))
             G[:k] = around.G.cpu().numpy()[some]
@@ -235,3 +239,8 @@ def _choose(first: Tensor, a: Maxima, b: Maxima) -> Maxima:
         torch.where(first[:, None], a.G, b.G),
         torch.where(first, a.values, b.values),
     )
+
+
+def turns(rng: np.random.Generator, k: int, n: int) -> np.ndarray:
+    """Indices below k in random order, all once before any comes again."""
+    return np.resize(rng.permutation(k), n)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .ascent import LAST_STEP, ascend, normalise
 from .circles import circle_maxima, largest_on_kinks
-from .cones import climb_cones
+from .polish import climb_cones
 
 # Entries of a block of activations, (n, starts), or of the two that climbs with several outputs
 # take: small enough for the cache of a CPU, large enough for what a step takes whatever its width.
@@ -61,6 +61,11 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.G)
+
+    @staticmethod
+    def of_weights(H: Tensor, G: Tensor) -> Pairs:
+        """Neurons h_j, g_j of any norm, without it."""
+        return Pairs(normalise(H), normalise(G, dim=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +129,8 @@ class Search:
     ----------
     n_polished : int
         Maxima to polish at most, times the signs.
+    rng : numpy.random.Generator
+        What all draws come from.
     """
 
     def __init__(
@@ -141,14 +148,14 @@ class Search:
         # values are in float64 and few at a time: blocks of an eighth
         self._block = max(16, self._block_entries // (8 * len(Q)))
         self._Q32 = Q.to(torch.float32).to(self.device)
-        self._rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(seed)
         self._step_scale = np.ones((Q.shape[1], 1)) if step_scale is None else step_scale
         self._row_norms = (Q * Q.new_tensor(self._step_scale.T)).norm(dim=1)
         plain = self._step_scale.min() == 1
         self._metric = None if plain else torch.as_tensor(self._step_scale**2).to(self._Q32)
         self.n_polished = min(N_POLISHED, max(2, POLISHING // (Q.numel() * Q.shape[1])))
         # so small that their sums are exact in float32
-        keys = self._rng.integers(1, max(2, EXACT // len(Q)), (2, len(Q)))
+        keys = self.rng.integers(1, max(2, EXACT // len(Q)), (2, len(Q)))
         self._keys = torch.as_tensor(keys).to(self._Q32)
 
     def round(
@@ -167,7 +174,7 @@ class Search:
         H, G, size = self._starts(V, active, pool, n_random)
         width = self.width(V, beta)
         if (n := self.fewer(len(G))) < len(G):
-            some = self._rng.permutation(len(G))[:n]
+            some = self.rng.permutation(len(G))[:n]
             found = self.climb(V, H[:, some], G[some], size[some], width=width)
             found = join(found, self.values(V, active))
         else:
@@ -190,11 +197,11 @@ class Search:
         if k:
             some = min(k, MAX_NEARBY * signs)
             for noise, size in NEARBY:
-                near = self._rng.permutation(k)[:some]
+                near = self.rng.permutation(k)[:some]
                 parts.append((H[:, near] + noise * self.noise((len(H), some)), G[near], size))
-            i, j = self._rng.integers(0, k, (2, signs * some))
+            i, j = self.rng.integers(0, k, (2, signs * some))
             alike = (G[i] * G[j]).sum(axis=1) > 0
-            i, j, u = i[alike], j[alike], self._rng.uniform(size=np.count_nonzero(alike))
+            i, j, u = i[alike], j[alike], self.rng.uniform(size=np.count_nonzero(alike))
             parts.append((H[:, i] * u + H[:, j] * (1 - u), G[i], 0.3))
         parts.append(self.random(-sum(len(g) for _, g, _ in parts) % WHOLE, V.shape[1]))
         H, G, sizes = zip(*parts, strict=True)
@@ -216,10 +223,10 @@ class Search:
         The last have a random row on their kink, and shorter steps: where rows lie close, as in
         columns with heavy tails, others seldom begin between them, and step over what is there.
         """
-        H = self._step_scale * self._rng.standard_normal((self.Q.shape[1], n))
+        H = self._step_scale * self.rng.standard_normal((self.Q.shape[1], n))
         G = np.resize([[1.0], [-1.0]], (n, 1)) if C == 1 else np.zeros((n, C))
         k, steps = int((1 - ON_KINKS) * n), np.ones(n)
-        H[:, k:] = self.on_kinks(H[:, k:], self._rng.integers(0, len(self.Q), (1, n - k)))
+        H[:, k:] = self.on_kinks(H[:, k:], self.rng.integers(0, len(self.Q), (1, n - k)))
         steps[k:] = self.log_uniform(SMALL_STEP, 1.0, n - k)
         return H, G, steps
 
@@ -246,23 +253,11 @@ class Search:
 
     def noise(self, shape: tuple[int, ...]) -> np.ndarray:
         """Normal perturbations of norm about 2."""
-        return self._step_scale * self._rng.standard_normal(shape) * (2 / np.sqrt(shape[0]))
+        return self._step_scale * self.rng.standard_normal(shape) * (2 / np.sqrt(shape[0]))
 
     def log_uniform(self, low: float, high: float, n: int) -> np.ndarray:
         """Sizes of perturbations."""
-        return np.exp(self._rng.uniform(np.log(low), np.log(high), n))
-
-    def exponential(self, mean: float, n: int) -> np.ndarray:
-        """Exponential draws of this mean."""
-        return self._rng.exponential(mean, n)
-
-    def draw(self, probabilities: np.ndarray, n: int) -> np.ndarray:
-        """Indices, drawn with these probabilities."""
-        return self._rng.choice(len(probabilities), n, p=probabilities)
-
-    def turns(self, k: int, n: int) -> np.ndarray:
-        """Indices below k in random order, all once before any comes again."""
-        return np.resize(self._rng.permutation(k), n)
+        return np.exp(self.rng.uniform(np.log(low), np.log(high), n))
 
     def fewer(self, n: int) -> int:
         """How many climb in place of n: with many rows maxima are few, and a climb is slow.
@@ -300,7 +295,7 @@ class Search:
         last_step = max(LAST_STEP * width, SHORTEST_STEP)
         if width < 1:
             steps = math.ceil(steps * math.log(last_step) / math.log(LAST_STEP))
-            shorter = self._rng.random(len(size))
+            shorter = self.rng.random(len(size))
             size = size ** (1 - shorter) * np.minimum(size, 2 * last_step) ** shorter
         v, H, eta, sign = (
             torch.as_tensor(a).to(Q.dtype).to(Q.device) for a in (V, starts, size, signs)
@@ -329,7 +324,7 @@ class Search:
         """Rows (N, k) whose kinks are nearest to the columns of H, in random order."""
         norms = self._row_norms.cpu().numpy()[:, None]
         apart = np.abs(self._Q_host @ H) / np.maximum(norms, 1e-300)
-        return self._rng.permuted(np.argpartition(apart, k - 1, axis=0)[:k].T, axis=1)
+        return self.rng.permuted(np.argpartition(apart, k - 1, axis=0)[:k].T, axis=1)
 
     def values(self, V: Tensor, pairs: Pairs) -> Maxima:
         """The same directions with their values for V, and g where there are several outputs."""

@@ -72,22 +72,23 @@ START_ROWS, START_SHARE = 4_096, 0.3
 START_OPTIONS = Options(tol=1e-2, max_iter=6, certify=False)
 
 
-def solve_adaptive(model: Model, options: Options, shrink: int, device: torch.device) -> Solution:
-    """Generate neurons until gap <= tol * zero_loss, or a limit; searches climb on the device."""
-    run = _Run(model, options, shrink, device)
+def solve_adaptive(model: Model, options: Options) -> Solution:
+    """Generate neurons until gap <= tol * zero_loss, or a limit."""
+    run = _Run(model, options)
     return run.best.run(run.certified() if options.certify else run.quick())
 
 
 class _Run:
     """One solve: the neurons, the cuts, the best network and the best dual point so far."""
 
-    def __init__(self, model: Model, options: Options, shrink: int, device: torch.device) -> None:
+    def __init__(self, model: Model, options: Options) -> None:
         self.model, self.problem, self.options = model, model.problem, options
-        self.shrink = shrink
-        self.best = Incumbent(self.problem, options, "search", str(device))
+        self.best = Incumbent(self.problem, options, "search", str(model.device))
         self.step_scale = step_scale(self.problem.Q, self.problem.w)
         rough = not options.certify
-        self.search = Search(model.Q, options.seed, self.step_scale, shrink, device, rough)
+        self.search = Search(
+            model.Q, options.seed, self.step_scale, model.shrink, model.device, rough
+        )
         self.curvature = Curvature(model)
         self.cuts = self._neurons(*(options.beside or (self.best.H, self.best.G)))
         self.hopping: BasinHopping | None = None
@@ -144,8 +145,8 @@ class _Run:
         rng = np.random.default_rng(options.seed)
         if n > 2 * START_ROWS:  # neurons of a fit to some of the rows
             rows = np.sort(rng.choice(n, START_ROWS, replace=False))
-            subset = Model(problem.subset(rows), self.model.Q.device, self.shrink)
-            few = solve_adaptive(subset, self._start_options(), self.shrink, self.search.device)
+            subset = Model(problem.subset(rows), self.model.device, self.model.shrink)
+            few = solve_adaptive(subset, self._start_options())
             self.best.offer(few.H, few.G, few.b)
             if few.ended_by == "Ctrl-C":
                 raise KeyboardInterrupt
@@ -272,7 +273,7 @@ class _Run:
 
     def _neurons(self, H: np.ndarray, G: np.ndarray) -> Pairs:
         """Neurons (H, G) without their masses."""
-        return Measure.of_weights(*map(self.model.tensor, (H, G, self.best.b))).pairs
+        return Pairs.of_weights(self.model.tensor(H), self.model.tensor(G))
 
     def _close(self, x: Measure) -> Measure:
         """Search thoroughly at the best dual point; the bound is then what this search found.

@@ -14,8 +14,8 @@ from scipy.optimize import brentq, minimize
 from scipy.sparse.csgraph import connected_components
 
 from ..arrangements import Arrangements
-from ..network import merge, prune
 from ..problem import Problem
+from ..simplify import merge, prune
 from ..whitening import Basis
 from .group_lasso import group_lasso
 from .incumbent import Incumbent
@@ -38,7 +38,8 @@ def violated_condition(problem: Problem, basis: Basis) -> str | None:
             f"bias_scale={basis.bias_scale}"
         )
     if q < n:
-        cause = "" if basis.is_batch_norm else ", after truncation"
+        full = len(basis.whitening.singular_values)
+        cause = "" if basis.rank == full else ", after truncation"
         return (
             "it needs rank([X - mean, 1]) equal to the number of distinct rows of positive weight, "
             f"got rank {q}{cause} and {n} rows"

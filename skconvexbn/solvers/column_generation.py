@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from ..arrangements import Arrangements
 from ..oracle.search import Pairs
 from .incumbent import Incumbent
@@ -32,11 +34,13 @@ def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterat
     problem, t = model.problem, model.tensor
     x, curvature = Measure.of_weights(*map(t, best.network)), Curvature(model)
     pricing = Pricing(arrangements, best, MAX_ADDED)
+    gap = np.inf
     while True:
         cuts = pricing.violated(problem.dual_point(model.output(x).cpu().numpy()))
         yield f"violated {len(cuts)}"
-        if not len(cuts):
+        if not len(cuts) and best.gap >= gap:  # masses alone may still gain some digits
             return
+        gap = best.gap
         some = x.with_columns(Pairs(t(cuts.H), t(cuts.G)))
         x = best_masses(model, some, MASS_TOL, curvature=curvature)[0].active()
         best.offer(*x.network)

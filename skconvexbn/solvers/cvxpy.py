@@ -4,7 +4,7 @@ Two master problems share one loop. *Neurons*: with h_j fixed, a group lasso in 
 the oracle adds the neurons that violate the dual constraint (column generation, the Dantzig-Wolfe
 form of the program, for any number of outputs). *Cones*: with one output, the second-order cone
 program of theory.md 3 itself, over the arrangements in use; it ends exactly what column generation
-only approaches.
+only approaches, but for the solver's own error, which neurons mend again.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import scipy.sparse as sp
 
 from ..arrangements import Arrangements
 from ..oracle.cones import Cuts
-from ..problem import Certificate, Problem
+from ..problem import Problem
 from .group_lasso import MAX_UNKNOWNS, group_lasso
 from .incumbent import Incumbent
-from .interface import Options, Solution
+from .interface import Certificate, Options, Solution
 from .pricing import Pricing
 
 # Where Clarabel cannot go on, its best point is taken ("accept_unknown"): the gap judges it.
@@ -100,14 +100,13 @@ def _rounds(problem: Problem, arrangements: Arrangements, best: Incumbent) -> It
     pricing = Pricing(arrangements, best, MAX_ADDED)
     grown = _grown(problem, pricing, neurons)
     while len(grown.G) > len(neurons.G) and not best.closed:
+        blocks = grown.blocks() if problem.n_outputs == 1 else set()
+        solved, gap = bool(blocks) and blocks <= in_cones, best.gap
         try:
-            if problem.n_outputs == 1 and best.gap <= CROSSOVER_GAP:
-                blocks = grown.blocks()
-                if blocks <= in_cones:
-                    return  # solved already: what remains is the solver's own error
+            if blocks and not solved and gap <= CROSSOVER_GAP:
                 in_cones |= blocks
                 neurons = _solve_cones(problem, arrangements, sorted(in_cones))
-            else:
+            else:  # of cones that are solved already it mends the solver's own error
                 neurons = _solve_neurons(problem, grown)
         except cp.SolverError:
             if not len(best.G):
@@ -116,6 +115,8 @@ def _rounds(problem: Problem, arrangements: Arrangements, best: Incumbent) -> It
         best.offer(neurons.H, neurons.G, neurons.b)
         grown = _grown(problem, pricing, neurons)
         yield f"violated {len(grown.G) - len(neurons.G)}"
+        if solved and best.gap >= gap:
+            return
 
 
 def _grown(problem: Problem, pricing: Pricing, neurons: _Neurons) -> _Neurons:

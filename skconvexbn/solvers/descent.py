@@ -67,7 +67,8 @@ def _value_and_gradient(model: Model, Q: Tensor, mu: float, p: Tensor) -> tuple[
         loss, V = model.loss(torch.addmm(b, A, half), rows)
         value, V = value + loss, V.to(Q.dtype)
         slope_G.addmm_(A.T, V, alpha=-0.5)
-        slope_b -= model.free * V.sum(dim=0)
+        if model.problem.fit_intercept:
+            slope_b -= V.sum(dim=0)
         A.div_(root)  # 2 psi'
         if len(b) == 1:
             slope_H -= ((Q_rows * V).T @ A).mul_(half[:, 0])

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..problem import Certificate, Problem
-from .interface import Ending, Options, Round, Solution
+from ..problem import Problem
+from .interface import Certificate, Ending, Options, Round, Solution
 
 
 class Incumbent:

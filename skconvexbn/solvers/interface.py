@@ -8,8 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from ..problem import Certificate, Neurons
-
+# What a gap is relative to.
+Certificate = Literal["exact", "search", "sampled"]
+# Directions H (q, m) and output weights G (m, C).
+Neurons = tuple[np.ndarray, np.ndarray]
 # What ended a solver: the gap at tol, Ctrl-C, max_time a search that would vouch for the gap, a
 # limit on rounds or time, or the solver itself, which gets no further.
 Ending = Literal["tol", "Ctrl-C", "max_time", "limit", "solver"]

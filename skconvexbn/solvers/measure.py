@@ -84,13 +84,17 @@ class Measure:
 
 
 class Model:
-    """A problem on a device, in float64; losses are those of `losses`, row block by row block."""
+    """A problem on a device, in float64; losses are those of `losses`, row block by row block.
+
+    Metal has no float64: there only searches, in float32, run on the device. Blocks are smaller by
+    the factor ``shrink``.
+    """
 
     def __init__(self, problem: Problem, device: torch.device, shrink: int = 1) -> None:
-        self.problem = problem
-        self.Q = torch.as_tensor(problem.Q, device=device)
-        self.block_entries = BLOCK_ENTRIES[device.type] // shrink
-        self.free = float(problem.fit_intercept)
+        self.problem, self.device, self.shrink = problem, device, shrink
+        home = torch.device("cpu") if device.type == "mps" else device
+        self.Q = torch.as_tensor(problem.Q, device=home)
+        self.block_entries = BLOCK_ENTRIES[home.type] // shrink
 
     def tensor(self, a: np.ndarray) -> Tensor:
         """An array as float64 on the device."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrangements import Arrangements
-from ..oracle.cones import Cuts, constraint, in_arrangements
+from ..oracle.cones import Cuts, dual_values, in_arrangements
 from .incumbent import Incumbent
 
 # Relative slack of the dual constraint that counts as satisfied: more than solvers leave.
@@ -80,8 +80,7 @@ class Pricing:
 
     def _known_at(self, V: np.ndarray) -> Cuts:
         """Earlier cuts with their values, and g, at V."""
-        T = constraint(self._best.problem.Q, V, self._known.H)
-        values = np.linalg.norm(T, axis=0)
+        values, T = dual_values(self._best.problem.Q, V, self._known.H)
         G = (T / np.maximum(values, 1e-300)).T
         return Cuts(values, self._known.index, self._known.H, G, values.max(initial=0.0))
 

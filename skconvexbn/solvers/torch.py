@@ -65,11 +65,8 @@ def solve(problem: Problem, arrangements: Arrangements | None, options: Options)
             torch.autocast(device.type, enabled=False),
             one_thread() if small else one_blas_thread(),
         ):
-            # Metal has no float64: there only the search, in float32, runs on the device.
-            float64 = torch.device("cpu") if device.type == "mps" else device
-            model = Model(problem, float64, shrink)
             left = replace(options, max_time=max(deadline - time.perf_counter(), 0.0))
-            return _solve(model, arrangements, left, shrink, device)
+            return _solve(Model(problem, device, shrink), arrangements, left)
     raise MemoryError(
         f"Device {device} has too little memory for {problem.Q.shape[0]} rows in "
         f"{problem.Q.shape[1]} dimensions; use device='cpu' or a smaller rank."
@@ -82,16 +79,10 @@ def _cpu_by_default() -> AbstractContextManager:
     return torch.device("cpu") if elsewhere else nullcontext()
 
 
-def _solve(
-    model: Model,
-    arrangements: Arrangements | None,
-    options: Options,
-    shrink: int,
-    device: torch.device,
-) -> Solution:
+def _solve(model: Model, arrangements: Arrangements | None, options: Options) -> Solution:
     n = len(model.Q)
     if arrangements is None:
-        return solve_adaptive(model, options, shrink, device)
+        return solve_adaptive(model, options)
     if options.gated:
         if n > MAX_SYSTEM:
             raise ValueError(
