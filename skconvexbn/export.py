@@ -1,4 +1,4 @@
-"""Fitted networks as those of PyTorch and scikit-learn (ONNX has a module of its own)."""
+"""Fitted networks as those of PyTorch and scikit-learn (theory.md 7; ONNX: `onnx`)."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ from .data import weighted_mean
 # Sums over the rows of a gradient up to this share of the weights are zero but for rounding.
 CENTRED = 1e-11
 # Steps of an intercept at most, in logits.
-_LONGEST = 20.0
+LONGEST = 20.0
 # Second derivatives of log losses below this fraction of the row weight are raised to it.
-_FLAT = 1e-9
+FLAT = 1e-9
 
 
 class Loss(ABC):
@@ -70,8 +70,8 @@ class Loss(ABC):
         """
         H, C = self.hessian(F, w), F.shape[1]
         if C == 1:
-            return np.sqrt(np.maximum(H, _FLAT * w[:, None, None]))
-        little = _FLAT * np.maximum(w, np.trace(H, axis1=1, axis2=2))
+            return np.sqrt(np.maximum(H, FLAT * w[:, None, None]))
+        little = FLAT * np.maximum(w, np.trace(H, axis1=1, axis2=2))
         return np.linalg.cholesky(H + little[:, None, None] * np.eye(C))
 
     def proximal(
@@ -127,7 +127,7 @@ class Loss(ABC):
             descent = -float(gradient @ newton)
             if descent <= 0:
                 break
-            step = min(1.0, float(_LONGEST / np.abs(newton).max()))
+            step = min(1.0, float(LONGEST / np.abs(newton).max()))
             shortest = 1e-6 * step
             while step > shortest:
                 there = b + step * newton
@@ -255,7 +255,7 @@ class MultinomialLogLoss(Loss):
         return float(w @ entr(Y - V / w[:, None]).sum(axis=1))
 
     def root(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
-        P = np.maximum(self.mean(F), _FLAT)
+        P = np.maximum(self.mean(F), FLAT)
         P /= P.sum(axis=1, keepdims=True)
         R = np.sqrt(P)
         # With r^2 = p: (diag(r) - p r^T) (diag(r) - p r^T)^T = diag(p) - p p^T.

@@ -25,7 +25,7 @@ from skconvexbn.solvers.interface import Options
         ({"CROWDED": 0.25, "USUAL": 0.1}, None, 36),
         ({"CROWDED": 0.25, "USUAL": 0.5}, None, 12),  # never less
         ({}, 5, 12),  # twice as long as until the rise, up to a polish
-        ({"LONGEST": 18, "CROWDED": 0.25}, None, 18),
+        ({"MOST_GENERATIONS": 18, "CROWDED": 0.25}, None, 18),
     ],
 )
 def test_length_of_a_thorough_search(constants, rise, length, monkeypatch):

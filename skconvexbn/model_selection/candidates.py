@@ -1,4 +1,4 @@
-"""What jobs of a cross-validation do: fits of candidates to a fold along beta, and their scores."""
+"""What jobs of a cross-validation do: fits to a fold along beta, and their scores (theory.md 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search for beta, rank and shrinkage by cross-validation: candidates, folds, refit."""
+"""Search for beta, rank and shrinkage by cross-validation: folds, scores, refit (theory.md 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""convex_bn_path: the optimal networks along descending beta."""
+"""convex_bn_path: the optimal networks along descending beta (theory.md 9)."""
 
 from __future__ import annotations
 

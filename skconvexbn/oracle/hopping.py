@@ -1,4 +1,4 @@
-"""Basin hopping on ||V^T relu(Q h)||: the thorough search that has the last word on a gap.
+"""Basin hopping on ||V^T relu(Q h)||, which has the last word on a gap (theory.md 4).
 
 Chains move their point, climb again, and go there unless it is much lower (Wales and Doye 1997):
 few long chains find larger maxima than many short ones in the same time, and chains that never go
@@ -28,7 +28,7 @@ SHARE_NEAR = 0.5
 # Share of the chains, the last, that begin anew every generation.
 FRESH = 0.2
 # Where rows leave no direction, what is left of it, which is rounding, is no longer than this.
-SHORTEST = 1e-9
+NO_DIRECTION = 1e-9
 # Rows that a hop puts on their kinks at most, and where maxima are narrow.
 MAX_KINKS, MORE_KINKS = 3, 6
 # Its noise besides, less at least where they are, and bounds of the first step after it.
@@ -153,7 +153,7 @@ class BasinHopping:
         more = turns(search.rng, n_kinks, n)
         rows = [np.where(more >= k, self._likely_rows(n), -1) for k in range(n_kinks)]
         on = search.on_kinks(H, np.array(rows))
-        on *= search.length(H) / np.maximum(search.length(on), SHORTEST)
+        on *= search.length(H) / np.maximum(search.length(on), NO_DIRECTION)
         hops = on + noise * search.noise(H.shape)
         size = np.clip(search.length(hops - H) / 2, *STEPS)
         if k := self._n_swept(n):

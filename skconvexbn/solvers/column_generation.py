@@ -1,4 +1,4 @@
-"""Column generation over given arrangements: any loss, any number of outputs and rows.
+"""Column generation over given arrangements, any loss and number of outputs (theory.md 3).
 
 The masses of the neurons found so far are a quadratic program (`masses`); those that violate the
 dual constraint inside the arrangements are added (`pricing`).
@@ -18,8 +18,8 @@ from .masses import Curvature, best_masses
 from .measure import Measure, Model
 from .pricing import Pricing
 
-# Accuracy of the masses, relative to beta.
-MASS_TOL = 1e-9
+# Accuracy of the masses, relative to beta: ten times what `pricing` leaves.
+FINE_MASS_TOL = 1e-9
 # Neurons added in a round, those that violate the dual constraint most.
 MAX_ADDED = 300
 
@@ -42,5 +42,5 @@ def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterat
             return
         gap = best.gap
         some = x.with_columns(Pairs(t(cuts.H), t(cuts.G)))
-        x = best_masses(model, some, MASS_TOL, curvature=curvature)[0].active()
+        x = best_masses(model, some, FINE_MASS_TOL, curvature=curvature)[0].active()
         best.offer(*x.network)

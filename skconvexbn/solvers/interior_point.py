@@ -29,7 +29,7 @@ from ..oracle.cones import project_onto_cone
 from .group_lasso import MAX_UNKNOWNS, group_lasso
 from .incumbent import Incumbent
 from .interface import Options, Solution
-from .masses import best_masses
+from .masses import MASS_TOL, best_masses
 from .measure import Measure, Model, gram
 from .second_order import Scaling, jordan, longest_in_cone, of_eigenvalues
 
@@ -55,8 +55,6 @@ NOTHING = 1e-12
 # With a smaller beta rounding would make K singular: the steps are those of this one, which hardly
 # differ where rows are interpolated, and the objectives and bounds those of beta.
 SMALLEST_BETA = 1e-12
-# Accuracy of the final masses, relative to beta.
-MASS_TOL = 1e-8
 
 
 def solve_cones(model: Model, arrangements: Arrangements, options: Options) -> Solution:

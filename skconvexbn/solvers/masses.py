@@ -11,10 +11,12 @@ from ..problem import Problem
 from .measure import Activations, Measure, Model, gram
 from .nonnegative import nonnegative_qp
 
+# Accuracy of masses, relative to beta, on which certificates rest.
+MASS_TOL = 1e-8
 # Newton steps at most.
 MAX_NEWTON = 30
 # Lengths of steps: below the first damping begins, below the second none is tried.
-SHORT, SHORTEST = 0.1, 1e-4
+SHORT_STEP, SHORTEST_STEP = 0.1, 1e-4
 # First weight of the damping, and its factors.
 FIRST, MORE, LESS = 1e-3, 10.0, 0.1
 # Relative gain of a step that is the resolution of float64, and no gain at all. Of what is little
@@ -156,7 +158,7 @@ def best_masses(
             curvature.renew()
         again = misled and not curvature.fresh
         # The objective is convex: its slope along a step is the most that any length can gain.
-        short = not again and length < SHORT and gain @ step > little
+        short = not again and length < SHORT_STEP and gain @ step > little
         rho = max(MORE * rho, FIRST) if short else LESS * rho if rho > FIRST else 0.0
         if decrease > 0:
             x = Measure(x.H, x.G, x.c.index_copy(0, index, trial.c), trial.b)
@@ -195,7 +197,7 @@ def _backtrack(
         trial = Measure(x.H, x.G, c, b)
         F = model.output(trial, A)
         trial_value = model.objective(F, trial)
-        if trial_value < value or length <= SHORTEST:
+        if trial_value < value or length <= SHORTEST_STEP:
             return length, trial, F, trial_value
         length /= 2
 

@@ -1,4 +1,4 @@
-"""The thorough search at the best dual point, on which a certificate "search" rests.
+"""The thorough search at the best dual point, on which a certificate "search" rests (theory.md 4).
 
 It is as long as the network is crowded and the gap allowed is small, and longer where the gap rose
 late, or where maxima are narrow.
@@ -14,7 +14,7 @@ from ..oracle.search import Pairs, Search
 from .incumbent import Incumbent
 
 # Generations of a thorough search, at least (of its first part too) and at most.
-SHORTEST, LONGEST = 6, 192
+FEWEST_GENERATIONS, MOST_GENERATIONS = 6, 192
 # Between them (CROWDED / gap allowed)^3/4 for each active neuron: their number tells how crowded
 # maxima are. A maximum that is larger by some fraction costs the bound this fraction of the
 # penalty: where its share of the zero model's loss is above USUAL, CROWDED is as many times more.
@@ -24,7 +24,7 @@ CROWDED, USUAL = 5e-4, 0.1
 PATIENCE, RISE = 2, 0.1
 # Where maxima are narrow, and not on few circles, searches are so long at least, and longer by this
 # power of the width.
-NARROW_SHORTEST, LONGER = 48, 0.5
+NARROW_FEWEST, LONGER = 48, 0.5
 # They polish all that they may where tol is at most this, and fewer, as its root, where it is more.
 POLISH_ALL = 1e-3
 # Gaps below this count as this large there: float64 does not resolve them.
@@ -75,7 +75,7 @@ class ThoroughSearch:
         length = len(best.G) * (CROWDED * max(1.0, share / USUAL) / allowed) ** 0.75
         if width == 1 or problem.Q.shape[1] <= MAX_COLUMNS:
             return length
-        return max(length, NARROW_SHORTEST) / width**LONGER
+        return max(length, NARROW_FEWEST) / width**LONGER
 
     def hop(self, length: float) -> None:
         """Hop so many generations while the gap is closed, more where it rose late.
@@ -87,7 +87,7 @@ class ThoroughSearch:
         deadline = (1 + LAST_SHARE) * best.options.max_time
         gap, allowed = best.gap, max(best.options.tol, best.gap, RESOLUTION)
         while best.closed or best.last_round:
-            if hopping.polishes and hopping.n_generations >= min(length, LONGEST):
+            if hopping.polishes and hopping.n_generations >= min(length, MOST_GENERATIONS):
                 break
             if best.seconds > deadline:
                 best.cut_short = True
