@@ -56,6 +56,19 @@ def _refuse_dates(a: Any, name: str) -> None:
             )
 
 
+def _refuse_labels(y: Any) -> None:
+    """Refuse targets of a regressor that are words, and say where labels belong."""
+    values = np.asarray(y)
+    if values.dtype.kind in "OUS":
+        try:
+            values.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"y has values that are no numbers ({error}); for class labels use "
+                "ConvexBNClassifier, or loss='log_loss' of convex_bn_path."
+            ) from error
+
+
 def _check_spread(X: np.ndarray) -> None:
     """Refuse features that batch normalisation cannot bring to unit variance in float64."""
     with np.errstate(over="ignore"):
@@ -97,11 +110,12 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
             raise ValueError(
                 f"device must be None, 'cpu', 'cuda', 'cuda:<index>' or 'mps', got {self.device!r}."
             )
+        if issparse(y):
+            raise TypeError("y must be dense, got a sparse matrix; use y.toarray().")
         _refuse_dates(X, "X")
         if self._y_params:  # numbers, not labels
             _refuse_dates(y, "y")
-        if issparse(y):
-            raise TypeError("y must be dense, got a sparse matrix; use y.toarray().")
+            _refuse_labels(y)
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, **self._y_params
         )

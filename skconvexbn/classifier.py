@@ -279,11 +279,12 @@ class ConvexBNClassifier(Classification, SingleFit):
         elsewhere. Equal arrangements count once.
     backend : {"auto", "closed_form", "cvxpy", "torch"}, default="auto"
         "closed_form" needs as many independent directions as distinct rows (d >= n - 1, no
-        truncation, ``shrinkage=0``, ``bias_scale=1``) and equal rows to share their label; an
-        error says which condition does not hold. "cvxpy" solves the cone program with Clarabel.
-        "torch" descends on smoothed networks and searches the dual ("adaptive"), or solves the
-        program over "sampled" arrangements; on CPU or GPU. "auto" takes the closed form where it
-        applies, else "cvxpy" for "exact" arrangements and "torch" for others.
+        truncation, ``shrinkage=0``, ``bias_scale=1``) and equal rows to share their label (but for
+        two classes with squared error); an error says which condition does not hold. "cvxpy" solves
+        the cone program with Clarabel. "torch" descends on smoothed networks and searches the dual
+        ("adaptive"), or solves the program over "sampled" arrangements; on CPU or GPU. "auto" takes
+        the closed form where it applies, else "cvxpy" for "exact" arrangements and "torch" for
+        others.
     device : None or str, default=None
         Where "torch" solves: "cpu", "cuda", "cuda:<index>" or "mps" (which has no float64: only
         the search runs there); None takes CUDA where it is present and n_samples * (rank + 1) is at

@@ -180,7 +180,9 @@ def test_scores_along_beta(fits, negate):
     best = search.best_params_["beta"], sign * search.best_score_
     assert tuple(display.best_.get_offsets()[0]) == best
     assert legend(display)[0] == "full rank, shrinkage 0"
-    assert legend(display)[-1] == f"best: beta {best[0]:.3g}"
+    names = [legend(display)[k] for k in range(len(display.lines_))]
+    group = names[search.best_index_ // 3]
+    assert legend(display)[-1] == f"best: beta {best[0]:.3g}, {group}"
     name = "mean squared error" if negate else "negative mean squared error"
     assert display.ax_.get_ylabel() == name
 

@@ -31,6 +31,7 @@ from skconvexbn import (
     ConvexBNClassifierCV,
     ConvexBNRegressor,
     ConvexBNRegressorCV,
+    convex_bn_path,
 )
 from skconvexbn.base import ConvexBNBase
 from skconvexbn.model_selection.cross_validation import CrossValidated
@@ -374,6 +375,13 @@ def test_bad_data():
         ConvexBNRegressor(arrangements="exact").fit(
             np.random.default_rng(0).random((80, 9)), np.arange(80)
         )
+
+
+@pytest.mark.parametrize("y", [["a", "b"] * 15, pd.Series(["a", 1.0] * 15), [[None], ["x"]] * 15])
+def test_words_are_no_targets_of_a_regressor(y):
+    X, _ = small("regression")
+    with pytest.raises(ValueError, match=r"y has values that are no numbers .*ConvexBNClassifier"):
+        convex_bn_path(X, y)
 
 
 DATES = np.arange("2020-01-01", "2020-01-31", dtype="datetime64[D]").astype("datetime64[ms]")

@@ -277,6 +277,8 @@ class RegularizationPathDisplay(Display):
 
     def _mark_best(self, ax: Axes) -> None:
         i = self.best_index
+        points = list(dict.fromkeys(zip(self.rank, self.shrinkage, strict=True)))
+        group, _ = list(self._groups())[points.index((self.rank[i], self.shrinkage[i]))]
         self.best_ = ax.scatter(
             self.beta[i],
             np.asarray(self.mean_score)[i],
@@ -285,7 +287,7 @@ class RegularizationPathDisplay(Display):
             color="gold",
             edgecolor="k",
             zorder=3,
-            label=f"best: beta {self.beta[i]:.3g}",
+            label=", ".join([f"best: beta {self.beta[i]:.3g}", *filter(None, [group])]),
         )
 
     def _label(self, ax: Axes, kind: str) -> None:
