@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from skconvexbn.arrangements import Arrangements, enumerate_all, sample
-from skconvexbn.oracle import cones
+from skconvexbn.oracle import cones, polish
 from skconvexbn.oracle.cones import in_arrangements, project_onto_cone
 from skconvexbn.oracle.multi_start import multi_start
 from skconvexbn.oracle.polish import climb_cones
@@ -157,7 +157,7 @@ def test_climbing_from_cone_to_cone_ends_at_the_exact_maximum(C):
 
 def test_climbing_ends_where_no_cone_around_has_more(monkeypatch):
     """With many rows most are left out of a step, and ends lie on kinks."""
-    monkeypatch.setattr(cones, "MAX_CONES", 1000)
+    monkeypatch.setattr(polish, "MAX_CONES", 1000)
     Q, V = problem(n=150, q=5)
     n_kinks = []
     starts = RNG.standard_normal((50, 5))
@@ -178,21 +178,21 @@ def test_climbing_stays_where_nnls_cycles(monkeypatch):
     def cycling(A, b):
         raise RuntimeError("Maximum number of iterations reached.")
 
-    monkeypatch.setattr(cones, "nnls", cycling)
+    monkeypatch.setattr(polish, "nnls", cycling)
     h = np.array([0.6, 0.8, 0.0])
     np.testing.assert_array_equal(climb_cones(*problem(), h), h)
 
 
 def test_climbing_repeats_no_step(monkeypatch):
     """With one output the maximum of a cone that no kink leads out of is the end."""
-    steps, step = [], cones._maximum_in_cone
+    steps, step = [], polish._maximum_in_cone
 
     def recorded(*args):
         found = step(*args)
         steps.append(found[0])
         return found
 
-    monkeypatch.setattr(cones, "_maximum_in_cone", recorded)
+    monkeypatch.setattr(polish, "_maximum_in_cone", recorded)
     rng = np.random.default_rng(0)
     Q, V = problem(n=60, q=4)
     for h in rng.standard_normal((20, 4)):

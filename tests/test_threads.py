@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_info
 
 from skconvexbn import (
@@ -154,7 +155,7 @@ def test_limits_of_blas_alone_leave_the_threads_of_torch(two_threads):
 
 @pytest.mark.parametrize(("most", "n_threads"), [(10_000, 1), (100, 2)])
 def test_small_fits_run_on_one_thread_large_ones_on_those_of_torch(
-    data, two_threads, monkeypatch, most, n_threads
+    two_threads, monkeypatch, most, n_threads
 ):
     settings, solve = [], solve_adaptive
 
@@ -164,8 +165,8 @@ def test_small_fits_run_on_one_thread_large_ones_on_those_of_torch(
 
     monkeypatch.setattr("skconvexbn.solvers.torch.solve_adaptive", recorded)
     monkeypatch.setattr("skconvexbn.solvers.torch.MAX_ONE_THREAD", most)
-    X, y, _, _ = data
+    X, y = load_diabetes(return_X_y=True)
     before = thread_settings()
-    ConvexBNRegressor(beta=1.0, backend="torch", tol=0.1).fit(X, y)
+    ConvexBNRegressor(beta=100.0, backend="torch", tol=0.1).fit(X[:90, 2:6], y[:90])
     assert settings == [(n_threads, [1] * len(before[1]))]
     assert thread_settings() == before
