@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import warnings
 from abc import ABCMeta, abstractmethod
+from contextlib import suppress
 from copy import deepcopy
+from datetime import date, timedelta
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,8 @@ from .whitening import Whitening
 if TYPE_CHECKING:
     import torch
 
+# Types of dates and durations, pandas' among them.
+DATES = date, timedelta, np.datetime64, np.timedelta64
 # Spreads of features with which neither their squares' mean nor the weights overflow.
 MIN_SPREAD, MAX_SPREAD = 1e-305, 1e307
 # Larger ones change no fit, and float32, in which searches climb, resolves no more kinks.
@@ -46,27 +50,37 @@ ADVICE: dict[Ending, str] = {
 
 def _refuse_dates(a: Any, name: str) -> None:
     """Refuse arrays, series and tables with dates or durations, which NumPy takes for numbers."""
-    types = getattr(a, "dtypes", None)  # of tables, of pandas' series too
-    for kind in np.ravel(np.asarray(getattr(a, "dtype", None) if types is None else types, object)):
-        temporal = getattr(kind, "is_temporal", bool)()  # polars
-        if temporal or getattr(kind, "kind", None) in ("M", "m"):
-            raise TypeError(
-                f"{name} has values of type {kind}, which are no numbers; turn dates and durations "
-                "into some, such as days since a date."
-            )
+    types = np.ravel(np.asarray(getattr(a, "dtypes", ()), dtype=object))  # pandas, polars
+    found = [t for t in types if getattr(t, "kind", "") in ("M", "m")]
+    found += [t for t in types if hasattr(t, "is_temporal") and t.is_temporal()]
+    if not found and not issparse(a):
+        with suppress(TypeError, ValueError):  # no array: validation says so
+            values = np.asarray(a)
+            if values.dtype.kind in "Mm":
+                found = [values.dtype]
+            elif values.dtype.kind == "O":
+                found = [type(v).__name__ for v in values.ravel() if isinstance(v, DATES)]
+    if found:
+        raise TypeError(
+            f"{name} has values of type {found[0]}, which are no numbers; turn dates and durations "
+            "into some, such as days since a date."
+        )
 
 
-def _refuse_labels(y: Any) -> None:
-    """Refuse targets of a regressor that are words, and say where labels belong."""
-    values = np.asarray(y)
-    if values.dtype.kind in "OUS":
-        try:
-            values.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"y has values that are no numbers ({error}); for class labels use "
-                "ConvexBNClassifier, or loss='log_loss' of convex_bn_path."
-            ) from error
+def _as_numbers(y: Any) -> Any:
+    """Targets of a regressor, objects as float64; words are refused, and told where labels go."""
+    with suppress(TypeError, ValueError):  # NA, or words
+        return np.asarray(y, dtype=np.float64) if np.asarray(y).dtype.kind in "OUST" else y
+    for value in np.ravel(np.asarray(y, dtype=object)):
+        if isinstance(value, str | bytes):
+            try:
+                float(value)
+            except ValueError as error:
+                raise ValueError(
+                    f"y has {value!r}, which is no number; for class labels use "
+                    "ConvexBNClassifier, or loss='log_loss' of convex_bn_path."
+                ) from error
+    return y
 
 
 def _check_spread(X: np.ndarray) -> None:
@@ -115,7 +129,7 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         _refuse_dates(X, "X")
         if self._y_params:  # numbers, not labels
             _refuse_dates(y, "y")
-            _refuse_labels(y)
+            y = _as_numbers(y)
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, **self._y_params
         )

@@ -9,8 +9,6 @@ import numpy as np
 # Weights below this fraction of the largest are zero: all that there can be of them do not change
 # a sum, and entries of Q, which grow as w^-1/2, stay in the range of float32.
 NEGLIGIBLE = 1e-30
-# Sums of weights below this leave room for those of singular values, which grow with them.
-MAX_WEIGHT = 1e300
 
 
 def counted(w: np.ndarray) -> np.ndarray:
@@ -46,10 +44,9 @@ class DistinctRows:
         """Merge equal rows of X (n, d); rows of next to no weight are dropped."""
         eps = float(np.finfo(X.dtype).eps)
         with np.errstate(over="ignore"):
-            if not w.sum() < MAX_WEIGHT:
+            if not np.isfinite(w.sum()):
                 raise ValueError(
-                    f"Sample weights add up to more than {MAX_WEIGHT:g}; divide them by the "
-                    "largest."
+                    "Sample weights add up to more than float64 holds; divide them by the largest."
                 )
         kept = counted(w)
         X, Y, w = (a[kept].astype(np.float64, copy=False) for a in (X, Y, w))

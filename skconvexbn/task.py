@@ -87,12 +87,13 @@ class Task:
                 self.options, start=start, beside=beside, certify=certify, report=report
             )
             solution = get_solver(self.backend)(problem, self.arrangements, options)
-        return self._in_units_of_data(problem, solution, beta, time.perf_counter() - begin)
+        return self._fit_of(problem, solution, beta, time.perf_counter() - begin)
 
-    def _in_units_of_data(
-        self, problem: Problem, solution: Solution, beta: float, seconds: float
-    ) -> Fit:
-        """The fit at this beta, which took so long, of a solution of the problem at it."""
+    def _fit_of(self, problem: Problem, solution: Solution, beta: float, seconds: float) -> Fit:
+        """A solution of the problem at this beta simplified, judged, and in the units of the data.
+
+        It took so many seconds.
+        """
         H, G, b, gates = solution.H, solution.G, solution.b, solution.gates
         if gates is None:
             H, G, b = simplify(problem, H, G, b)

@@ -39,14 +39,15 @@ def unit_problem(
     rows: DistinctRows, basis: Basis, loss: Loss, fit_intercept: bool
 ) -> tuple[Problem, Units]:
     """The problem at beta = 0, row weights of mean 1, targets of squared error of unit variance."""
-    Y, units = unit_targets(rows, loss, fit_intercept)
+    Y, spread, units = unit_targets(rows, loss, fit_intercept)
     Q, w = np.sqrt(units.weight) * basis.transform(rows.X), rows.w / units.weight
-    spread = rows.spread / units.weight / units.output / units.output if loss.quadratic else 0.0
     return Problem(Q, Y, w, loss, 0.0, fit_intercept, spread), units
 
 
-def unit_targets(rows: DistinctRows, loss: Loss, fit_intercept: bool) -> tuple[np.ndarray, Units]:
-    """Targets (n, C) in the units of the solver, and what these are.
+def unit_targets(
+    rows: DistinctRows, loss: Loss, fit_intercept: bool
+) -> tuple[np.ndarray, float, Units]:
+    """Targets (n, C) and what merging rows took out of them, in the units of the solver; these.
 
     With an intercept the mean of the targets is taken out first, or a large one would cancel the
     digits of the dual value.
@@ -54,7 +55,7 @@ def unit_targets(rows: DistinctRows, loss: Loss, fit_intercept: bool) -> tuple[n
     weight = float(rows.w.mean())
     Y, centre = rows.Y, np.zeros(rows.Y.shape[1])
     if not loss.quadratic:
-        return Y, Units(1.0, centre, weight)
+        return Y, 0.0, Units(1.0, centre, weight)
     w = rows.w / weight
     if fit_intercept:
         centre = weighted_mean(Y, w)
@@ -68,10 +69,11 @@ def unit_targets(rows: DistinctRows, loss: Loss, fit_intercept: bool) -> tuple[n
         )
     spread = rows.spread / weight / size**2
     variance = (w @ np.square(Y / size).sum(axis=1) + 2 * spread) / w.sum()
-    units = Units(size * (float(np.sqrt(variance)) or 1.0), centre, weight)
+    deviation = float(np.sqrt(variance)) or 1.0
+    units = Units(size * deviation, centre, weight)
     if not 0 < units.objective < np.inf:
         raise ValueError(
             f"Weights of {weight:.3g} times squared targets of {units.output:.3g}^2 are outside "
             "float64; rescale sample_weight or y."
         )
-    return Y / units.output, units
+    return Y / units.output, spread / deviation**2, units

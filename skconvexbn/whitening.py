@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -13,7 +14,8 @@ from .data import weighted_mean
 # The Gram matrix squares the condition number: it is used only where Q then stays orthonormal
 # to 1e-10, that is for s_r / s_1 above this value (benchmarks/whitening.py).
 GRAM_MIN_RATIO = 1e-3
-# Singular values below this fraction of the largest have no digits to spare: eps^(2/3) of float64.
+# Singular values of unscaled columns below this fraction of the largest have no digits to spare:
+# eps^(2/3) of float64.
 RESOLUTION = 2.0 ** (-52 * 2 / 3)
 
 
@@ -56,27 +58,33 @@ class Whitening:
         mean[constant] = X[0, constant]
         Xc = X - mean
         Xc[:, constant] = 0.0
-        spread = np.abs(Xc).max(axis=0)
-        factor = np.ones(X.shape[1])
-        largest = float(spread.max(initial=0.0))
-        if not scale and not 1e-100 < largest < 1e100 and largest > 0:  # squares stay in range
-            factor *= largest
-            Xc /= largest
-        if scale:
-            # Divided by the spread first: squares neither overflow nor vanish.
-            unit = np.where(constant, 1.0, spread)
-            Xc /= unit
-            deviation = np.where(constant, 1.0, np.sqrt((w / weight) @ np.square(Xc)))
-            Xc /= deviation
-            factor = unit * deviation
+        # Divided by the spread first: squares neither overflow nor vanish.
+        spread = np.where(constant, 1.0, np.abs(Xc).max(axis=0))
+        Xc /= spread
+        deviation = np.where(constant, 1.0, np.sqrt((w / weight) @ np.square(Xc)))
+        Xc /= deviation
+        factor = spread * deviation
         Xc *= np.sqrt(w / weight)[:, None]
-        s, V = _right_singular(Xc)
+        s, V = _right_singular(Xc, min(len(X) - 1, X.shape[1]))
         V[constant] = 0.0
         # How far the rounding of the columns alone takes the rows along each direction.
         noise = np.linalg.norm((rounding / factor)[:, None] * V, axis=0)
-        kept = (s > noise) & _independent(s, np.linalg.norm(Xc, axis=0)[:, None] * V, eps)
-        V = np.ascontiguousarray(V[:, kept])
-        return cls(mean, factor, V, np.sqrt(weight) * s[kept], weight)
+        kept = s > np.maximum(eps ** (2 / 3) * s.max(initial=0.0), noise)
+        s, V = s[kept], V[:, kept]
+        if not scale:  # the same directions of the rows, in the units of the columns
+            largest = factor.max(initial=0.0, where=~constant)
+            unit = 1.0 if 1e-100 < largest < 1e100 or not largest else largest  # for their squares
+            s, V = _right_singular(s[:, None] * V.T * (factor / unit), len(s))
+            resolved = s > RESOLUTION * s.max(initial=0.0)
+            if lost := np.count_nonzero(~resolved):
+                warnings.warn(
+                    f"{lost} of {len(s)} independent directions of X are left out: float64 does "
+                    "not resolve them beside the largest; use scale=True, or rescale X.",
+                    UserWarning,
+                    stacklevel=5,
+                )
+            s, V, factor = s[resolved], V[:, resolved], np.full_like(factor, unit)
+        return cls(mean, factor, np.ascontiguousarray(V), np.sqrt(weight) * s, weight)
 
     def basis(
         self,
@@ -91,7 +99,8 @@ class Whitening:
         elif isinstance(rank, Integral):
             k = min(int(rank), len(s))
         else:
-            share = np.cumsum(np.square(s)) / np.sum(np.square(s))
+            squares = np.square(s / s[:1])
+            share = np.cumsum(squares) / np.sum(squares)
             k = min(int(np.searchsorted(share, rank, side="right")) + 1, len(s))
         return Basis(self, s[:k], shrinkage, bias_scale)
 
@@ -132,8 +141,8 @@ class Basis:
     @property
     def _denominator(self) -> np.ndarray:
         s, a = self.singular_values, self.shrinkage
-        m = s[0] ** 2 * np.mean(np.square(s / s[0])) if self.rank else 0.0
-        return np.sqrt((1 - a) * np.square(s) + a * m)
+        squares = np.square(s / s[:1])  # of s itself they may overflow
+        return s[:1] * np.sqrt((1 - a) * squares + a * np.mean(squares)) if self.rank else s
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         """q(x) for the rows of X, shape (n, k + 1)."""
@@ -158,15 +167,13 @@ class Basis:
         return np.vstack([V.T @ normal[:-1], normal[-1:]])
 
 
-def _right_singular(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Singular values (descending) and right singular vectors (d, r) of sqrt-weighted rows A.
+def _right_singular(A: np.ndarray, r: int) -> tuple[np.ndarray, np.ndarray]:
+    """The r largest singular values of A (n, d), descending, and their right vectors (d, r).
 
     By the Gram matrix of the short side when that is accurate, else by LAPACK's SVD; both from
-    numpy, since scipy's wheels bring a second pool of BLAS threads that fight the first. Centred
-    rows leave out one direction, so at most min(n - 1, d) singular values are returned.
+    numpy, since scipy's wheels bring a second pool of BLAS threads that fight the first.
     """
     n, d = A.shape
-    r = min(n - 1, d)
     if r == 0 or not A.any():
         return np.zeros(0), np.zeros((d, 0))
     values, vectors = np.linalg.eigh(A.T @ A if d < n else A @ A.T)
@@ -177,18 +184,6 @@ def _right_singular(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return s, _fix_signs(V)
     _, s, Vt = np.linalg.svd(A, full_matrices=False)
     return s[:r], _fix_signs(Vt[:r].T)
-
-
-def _independent(s: np.ndarray, D: np.ndarray, eps: float) -> np.ndarray:
-    """Which singular values s (r,) are no rounding, columns having norms ||D_k|| (r,) there.
-
-    They are compared with the largest as if columns were of one norm, whatever their units are; but
-    what float64 does not resolve beside the largest itself is rounding too.
-    """
-    resolved = s > RESOLUTION * s.max(initial=0.0)
-    size = np.linalg.norm(D, axis=0)
-    cosine = np.divide(s, size, out=np.zeros_like(s), where=resolved)
-    return resolved & (cosine > eps ** (2 / 3) * cosine.max(initial=0.0))
 
 
 def _fix_signs(V: np.ndarray) -> np.ndarray:

@@ -377,29 +377,49 @@ def test_bad_data():
         )
 
 
-@pytest.mark.parametrize("y", [["a", "b"] * 15, pd.Series(["a", 1.0] * 15), [[None], ["x"]] * 15])
+@pytest.mark.parametrize(
+    "y", [["a", "b"] * 15, pd.Series(["1", 1.0, "a"] * 10), [[None], ["a"]] * 15]
+)
 def test_words_are_no_targets_of_a_regressor(y):
     X, _ = small("regression")
-    with pytest.raises(ValueError, match=r"y has values that are no numbers .*ConvexBNClassifier"):
+    with pytest.raises(ValueError, match=r"y has .*'a'.*, which is no number.*ConvexBNClassifier"):
         convex_bn_path(X, y)
 
 
-DATES = np.arange("2020-01-01", "2020-01-31", dtype="datetime64[D]").astype("datetime64[ms]")
+@pytest.mark.parametrize(
+    "y", [pd.Series([None, True, False] * 10, dtype="boolean"), np.full(30, None), [1.0, None] * 15]
+)
+def test_missing_targets_are_not_taken_for_words(y):
+    X, _ = small("regression")
+    with pytest.raises(ValueError, match="contains NaN"):
+        ConvexBNRegressor().fit(X, y)
 
 
-@pytest.mark.parametrize("kind", [pd.Series, pl.Series, np.array])
-def test_dates_and_durations_are_refused_but_as_labels(kind):
+DAYS = np.arange("2020-01-01", "2020-01-31", dtype="datetime64[D]").astype("datetime64[ms]")
+
+
+@pytest.mark.parametrize("times", [DAYS, DAYS - DAYS[0]], ids=["dates", "durations"])
+@pytest.mark.parametrize(
+    "kind",
+    [pd.Series, pl.Series, np.array, list, lambda t: pd.Series(t, dtype=object), pd.Categorical],
+)
+def test_dates_and_durations_are_refused(kind, times):
     X, y = small("regression")
-    for times in (DATES, DATES - DATES[0]):
-        column = kind(times)
-        with pytest.raises(TypeError, match=r"y has values of type .*, which are no numbers"):
-            ConvexBNRegressor().fit(X, column)
-    table = column[:, None] if kind is np.array else column.to_frame()
+    column = kind(times)
+    with pytest.raises(TypeError, match=r"y has values of type .*, which are no numbers"):
+        ConvexBNRegressor().fit(X, column)
+    frame = pl.DataFrame if kind is pl.Series else pd.DataFrame
+    for table in (frame({"time": column}), frame({"number": y, "time": column})):
+        with pytest.raises(TypeError, match=r"X has values of type .*, which are no numbers"):
+            ConvexBNRegressorCV().fit(table, y)
     with pytest.raises(TypeError, match=r"X has values of type .*, which are no numbers"):
-        ConvexBNRegressorCV().fit(table, y)
-    with pytest.raises(TypeError, match=r"X has values of type .*, which are no numbers"):
-        ConvexBNRegressor(rank=1).fit(y[:, None], y).predict(table)
-    assert ConvexBNClassifier(rank=1).fit(X, np.repeat(DATES[:2], 15)).classes_[0] == DATES[0]
+        ConvexBNRegressor(rank=1).fit(y[:, None], y).predict(np.asarray(times)[:, None])
+
+
+def test_dates_may_be_labels():
+    X, _ = small("regression")
+    model = ConvexBNClassifier(rank=1).fit(X, np.repeat(DAYS[:2], 15))
+    np.testing.assert_array_equal(model.classes_, DAYS[:2])
 
 
 def test_read_only_and_single_precision_input():

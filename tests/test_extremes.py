@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_iris, make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
@@ -330,7 +331,7 @@ def test_nearly_equal_rows_close_the_gap(distance, seed):
 @pytest.mark.parametrize(
     ("y_factor", "weight", "match"),
     [
-        (1.0, 1e308, r"Sample weights add up to more than 1e\+300"),
+        (1.0, 1e308, "Sample weights add up to more than float64 holds"),
         (1e150, 1e150, "outside float64; rescale sample_weight or y"),
         (1e-150, 1e-150, "outside float64; rescale sample_weight or y"),
     ],
@@ -339,6 +340,16 @@ def test_weights_beyond_float64_are_refused(y_factor, weight, match):
     X = RNG.standard_normal((40, 3))
     with pytest.raises(ValueError, match=match):
         ConvexBNRegressor().fit(X, y_factor * X[:, 0] ** 2, sample_weight=np.full(40, weight))
+
+
+@pytest.mark.parametrize("params", [{"rank": 0.9}, {"shrinkage": 0.5}, {"scale": False}])
+def test_weights_whose_singular_values_have_no_squares(params):
+    X = RNG.standard_normal((30, 10)) * (1.0 if params.get("scale", True) else 1e3)
+    y = np.abs(X[:, 0]) / np.abs(X[:, 0]).max()
+    model = ConvexBNRegressor(beta=0.0, random_state=0, backend="torch", tol=0.1, **params)
+    heavy, light = (clone(model).fit(X, y, np.full(30, w)) for w in (5e306, 1.0))
+    assert heavy.rank_ == light.rank_
+    np.testing.assert_allclose(heavy.predict(X), light.predict(X), rtol=1e-6)
 
 
 def test_a_weight_that_vanishes_beside_the_others_is_none():

@@ -14,7 +14,7 @@ from skconvexbn.arrangements import enumerate_all, sample
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skconvexbn.oracle.cones import in_arrangements
 from skconvexbn.problem import Problem
-from skconvexbn.solvers import column_generation, gated, interior_point
+from skconvexbn.solvers import column_generation, gated, interior_point, pricing
 from skconvexbn.solvers import cvxpy as cvxpy_backend
 from skconvexbn.solvers import torch as backend
 from skconvexbn.solvers.interface import Options
@@ -384,3 +384,13 @@ def test_many_gates_end_with_as_few_neurons_as_one_system_holds():
     ).fit(X, y)
     assert model.converged_
     assert model.history_[-1, 0] < 30
+
+
+def test_columns_that_gain_nothing_do_not_end_the_search_for_others(monkeypatch):
+    """Cuts within the accuracy of the masses are violated for good: random starts find more."""
+    monkeypatch.setattr(pricing, "SLACK", 1e-9)
+    problem = make_problem("classes", n=40, C=3)
+    arrangements = sample(problem.Q, directions(problem, 15))
+    options = Options(1e-7, 100)
+    solution = backend.solve(problem, arrangements, options)
+    assert gap(problem, solution) <= 1e-7 * problem.zero_loss

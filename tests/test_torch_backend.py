@@ -337,3 +337,14 @@ def test_the_smallest_tol_is_that_of_float64():
     assert found[0].converged_
     assert found[0].n_iter_ == found[1].n_iter_
     assert found[0].objective_ == found[1].objective_
+
+
+def test_a_dual_point_off_centre_is_no_bound_and_no_error():
+    problem = make_problem("multinomial")
+    run = adaptive._Run(Model(problem, CPU), Options(1e-2, 1))
+    V = problem.dual_point(np.zeros_like(problem.Y))
+    with np.errstate(all="raise"):
+        run._offer_dual(V + np.array([1e-6, 0.0, -1e-6]), 1.0)
+        assert run.best.dual == -np.inf
+        run._offer_dual(V, 1.0)
+    assert run.best.dual > -np.inf

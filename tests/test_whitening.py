@@ -132,6 +132,21 @@ def test_units_of_unscaled_columns_do_not_count_for_the_rank(dtype):
         np.testing.assert_allclose(Q.T @ Q, np.eye(4), atol=1e-5)
 
 
+def test_columns_that_depend_on_each_other_do_not_hide_one_of_a_small_unit():
+    a, b, c = RNG.standard_normal((3, 200))
+    X = np.stack([1e5 * a, 1e5 * b, 1e5 * a + 1e5 * b, 0.01 * c], axis=1).astype(np.float32)
+    w, eps = np.ones(200), np.finfo(np.float32).eps
+    for scale in (True, False):
+        assert Whitening.fit(X.astype(float), w, scale=scale, eps=eps).basis().rank == 3
+
+
+def test_directions_that_float64_does_not_resolve_are_not_left_out_silently():
+    X = RNG.standard_normal((50, 2)) * [1e12, 1.0]
+    assert Whitening.fit(X, np.ones(50)).basis().rank == 2
+    with pytest.warns(UserWarning, match="1 of 2 independent directions of X are left out"):
+        assert Whitening.fit(X, np.ones(50), scale=False).basis().rank == 1
+
+
 def test_distinct_rows():
     X = np.array([[1.0, 2], [0, 1], [1, 2], [5, 5], [-0.0, 1]])
     Y, w = np.array([[1.0], [2], [3], [4], [6]]), np.array([1.0, 1, 3, 0, 1])

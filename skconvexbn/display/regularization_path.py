@@ -239,6 +239,8 @@ class RegularizationPathDisplay(Display):
 
         self.lines_, self.bounds_, self.bands_, self.best_ = [], [], [], None
         for i, (label, index) in enumerate(self._groups()):
+            # once: ranks may stop at the same directions, and such points are the same
+            index = index[np.unique(self.beta[index], return_index=True)[1]]
             x, y = self.beta[index], np.asarray(values[kind])[index]
             marker = MARKERS[i % len(MARKERS)]
             style = {"marker": marker, "markersize": 4, "label": label or NAMES[kind]}
@@ -264,7 +266,7 @@ class RegularizationPathDisplay(Display):
         return self
 
     def _groups(self) -> Iterator[tuple[str, np.ndarray]]:
-        """What sets each rank and shrinkage apart, and its points in the order of beta."""
+        """What sets each rank and shrinkage apart, and its points."""
         points = list(zip(self.rank, self.shrinkage, strict=True))
         distinct = list(dict.fromkeys(points))
         many_ranks, many_shrinkages = (len(set(part)) > 1 for part in zip(*distinct, strict=True))
@@ -272,13 +274,11 @@ class RegularizationPathDisplay(Display):
             index = np.flatnonzero([point == (rank, shrinkage) for point in points])
             names = ["full rank" if rank is None else f"rank {rank}"] * many_ranks
             names += [f"shrinkage {shrinkage:g}"] * many_shrinkages
-            # once: ranks may stop at the same directions, and such points are the same
-            yield ", ".join(names), index[np.unique(self.beta[index], return_index=True)[1]]
+            yield ", ".join(names), index
 
     def _mark_best(self, ax: Axes) -> None:
         i = self.best_index
-        points = list(dict.fromkeys(zip(self.rank, self.shrinkage, strict=True)))
-        group, _ = list(self._groups())[points.index((self.rank[i], self.shrinkage[i]))]
+        group = next(name for name, index in self._groups() if i in index)
         self.best_ = ax.scatter(
             self.beta[i],
             np.asarray(self.mean_score)[i],

@@ -338,7 +338,7 @@ class CrossValidated(ConvexBNBase):
         if not isinstance(self.betas, str):
             return descending(self.betas)
         grid = BETAS if training.loss.quadratic else LOG_LOSS_BETAS
-        _, units = unit_targets(training.rows, training.loss, fit_intercept=True)
+        *_, units = unit_targets(training.rows, training.loss, fit_intercept=True)
         return units.output * np.array(grid)
 
     def _set_scores(self, scored: Scored, grid: list[dict[str, Any]], betas: np.ndarray) -> None:

@@ -1,6 +1,6 @@
 """The dual oracle max_{||h|| <= 1} ||V^T relu(Q h)|| (theory.md 4).
 
-Inside given arrangements, where one output makes it a convex problem.
+Here inside given arrangements, where it is convex if there is one output.
 """
 
 from __future__ import annotations

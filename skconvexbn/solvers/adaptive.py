@@ -58,8 +58,8 @@ FINISHED = 10
 # searches tell, with which one such round suffices, relative to tol; random starts of a search for
 # each sign, before it fills them up.
 SETTLED, PLAUSIBLE, FEW = 0.1, 1.5, 80
-# Accuracy of the masses relative to beta without certificates, which rest on it, or before a
-# descent.
+# Accuracy of the masses relative to beta where no certificate rests on them: without one, and
+# before a descent.
 LOOSE_TOL = 1e-3
 # Their Newton's method ends when a step gains less than this fraction of the gap allowed: after a
 # descent, and before.

@@ -18,8 +18,10 @@ from .masses import Curvature, best_masses
 from .measure import Measure, Model
 from .pricing import Pricing
 
-# Accuracy of the masses, relative to beta: ten times what `pricing` leaves.
+# Accuracy of the masses, relative to beta: finer than the slack of `pricing`.
 FINE_MASS_TOL = 1e-9
+# Rounds that gain nothing, in a row, at most.
+PATIENCE = 10
 # Neurons added in a round, those that violate the dual constraint most.
 MAX_ADDED = 300
 
@@ -34,13 +36,13 @@ def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterat
     problem, t = model.problem, model.tensor
     x, curvature = Measure.of_weights(*map(t, best.network)), Curvature(model)
     pricing = Pricing(arrangements, best, MAX_ADDED)
-    gap = np.inf
+    gap, idle = np.inf, 0
     while True:
         cuts = pricing.violated(problem.dual_point(model.output(x).cpu().numpy()))
         yield f"violated {len(cuts)}"
-        if not len(cuts) and best.gap >= gap:  # masses alone may still gain some digits
+        idle, gap = 0 if best.gap < gap else idle + 1, best.gap
+        if idle and (not len(cuts) or idle > PATIENCE):  # masses alone may still gain some digits
             return
-        gap = best.gap
         some = x.with_columns(Pairs(t(cuts.H), t(cuts.G)))
         x = best_masses(model, some, FINE_MASS_TOL, curvature=curvature)[0].active()
         best.offer(*x.network)

@@ -115,7 +115,7 @@ def _rounds(problem: Problem, arrangements: Arrangements, best: Incumbent) -> It
         best.offer(neurons.H, neurons.G, neurons.b)
         grown = _grown(problem, pricing, neurons)
         yield f"violated {len(grown.G) - len(neurons.G)}"
-        if solved and best.gap >= gap:
+        if solved and best.gap >= gap:  # mended no further: the resolution of Clarabel
             return
 
 

@@ -47,6 +47,7 @@ def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterat
     if model.problem.loss.quadratic and model.problem.n_outputs == 1:
         yield from islice(splitting, N_FIRST)
         yield from interior_point(model, arrangements, best)
+        best.finished = False
     yield from splitting
 
 

@@ -108,6 +108,7 @@ class _InteriorPoint:
             mu = self._complementarity(self.x, self.y, self.z, self.u)
             yield f"complementarity {mu:.1e}"
         self._offer_fewer()
+        self.best.finished = True
         yield "no further progress"
 
     def _values(self, s: Tensor) -> Tensor:

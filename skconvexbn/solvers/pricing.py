@@ -17,7 +17,7 @@ from ..oracle.cones import Cuts, dual_values, in_arrangements
 from .incumbent import Incumbent
 
 # Relative slack of the dual constraint that counts as satisfied: more than solvers leave.
-SLACK = 1e-8
+SLACK = 3e-9
 # Seconds after max_time in which a search may end.
 GRACE = 3.0
 
