@@ -110,13 +110,16 @@ class _Run:
 
     def quick(self) -> Iterator[str]:
         """Rounds until the objective settles, or the gap, which is not vouched for, is closed."""
-        x, best, idle = self._start(), self.best, 0
+        x, best, idle, value = self._start(), self.best, 0, np.inf
         for mu in self._smoothing():
-            before = best.primal
+            before, last = best.primal, value
             x, F = self._move(x, mu)
-            idle = idle + 1 if before - best.primal <= SETTLED * best.limit else 0
-            enough = 1 if best.gap <= PLAUSIBLE * self.options.tol else 2
-            if best.n_iter > 0 and idle >= enough:
+            value, gain = self.model.objective(F, x), before - best.primal
+            wide = best.gap > PLAUSIBLE * self.options.tol
+            if wide:  # descents may raise the objective of a start before they lower it further
+                gain = max(gain, last - value)
+            idle = idle + 1 if gain <= SETTLED * best.limit else 0
+            if best.n_iter > 0 and idle >= (2 if wide else 1):
                 best.finished = True
                 yield f"cuts {len(self.cuts)}"
                 return

@@ -16,12 +16,10 @@ from .incumbent import Incumbent
 from .interface import Options, Solution
 from .masses import Curvature, best_masses
 from .measure import Measure, Model
-from .pricing import Pricing
+from .pricing import PATIENCE, Pricing
 
 # Accuracy of the masses, relative to beta: finer than the slack of `pricing`.
 FINE_MASS_TOL = 1e-9
-# Rounds that gain nothing, in a row, at most.
-PATIENCE = 10
 # Neurons added in a round, those that violate the dual constraint most.
 MAX_ADDED = 300
 

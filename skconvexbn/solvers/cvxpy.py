@@ -23,7 +23,7 @@ from ..problem import Problem
 from .group_lasso import MAX_UNKNOWNS, group_lasso
 from .incumbent import Incumbent
 from .interface import Certificate, Options, Solution
-from .pricing import Pricing
+from .pricing import PATIENCE, Pricing
 
 # Where Clarabel cannot go on, its best point is taken ("accept_unknown"): the gap judges it.
 SETTINGS = {
@@ -98,7 +98,7 @@ def _rounds(problem: Problem, arrangements: Arrangements, best: Incumbent) -> It
     H, G, b = best.network
     neurons, in_cones = _Neurons(H, np.zeros(0, dtype=int), G, b), set[tuple[int, bool]]()
     pricing = Pricing(arrangements, best, MAX_ADDED)
-    grown = _grown(problem, pricing, neurons)
+    grown, idle = _grown(problem, pricing, neurons), 0
     while len(grown.G) > len(neurons.G) and not best.closed:
         blocks = grown.blocks() if problem.n_outputs == 1 else set()
         solved, gap = bool(blocks) and blocks <= in_cones, best.gap
@@ -115,7 +115,8 @@ def _rounds(problem: Problem, arrangements: Arrangements, best: Incumbent) -> It
         best.offer(neurons.H, neurons.G, neurons.b)
         grown = _grown(problem, pricing, neurons)
         yield f"violated {len(grown.G) - len(neurons.G)}"
-        if solved and best.gap >= gap:  # mended no further: the resolution of Clarabel
+        idle = 0 if best.gap < gap else idle + 1
+        if idle > (0 if solved else PATIENCE):  # the resolution of Clarabel
             return
 
 

@@ -18,6 +18,8 @@ from .incumbent import Incumbent
 
 # Relative slack of the dual constraint that counts as satisfied: more than solvers leave.
 SLACK = 3e-9
+# Rounds in a row that gain nothing, at most.
+PATIENCE = 10
 # Seconds after max_time in which a search may end.
 GRACE = 3.0
 
@@ -37,14 +39,14 @@ class Pricing:
         self._arrangements, self._best = arrangements, best
         self._limit, self._at_most = best.problem.beta * (1 + SLACK), at_most
         q, C = best.problem.Q.shape[1], best.problem.n_outputs
-        self._known, self._primal = Cuts.none(q, C), np.inf
+        self._known, self._gap = Cuts.none(q, C), np.inf
 
     def violated(self, V: np.ndarray) -> Cuts:
         """The worst cuts at V, which is offered to the incumbent with its bound."""
         best, several = self._best, self._best.problem.n_outputs > 1
         cuts, known = self._search(V), self._known_at(V)
-        worst, stuck = self._worst(cuts), best.primal >= self._primal
-        self._primal = best.primal
+        worst, stuck = self._worst(cuts), best.gap >= self._gap
+        self._gap = best.gap
         if at_random := several and (stuck or not len(worst)):
             cuts = cuts.join(self._search(V, seed=0))
             worst = self._worst(cuts)
