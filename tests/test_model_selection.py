@@ -573,6 +573,20 @@ def test_candidates_have_not_settled_where_a_round_did_little_and_the_gap_is_wid
     assert max(excess) < 2e-4
 
 
+@pytest.mark.parametrize("seed", [15, 99, 132])
+def test_candidates_whose_descent_climbs_first_have_not_settled(seed):
+    """From the optimum at a beta ten times as large, with repeated rows and uneven weights."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(12, 40))
+    X, Y = rng.standard_normal((n, 1)).round(1), rng.standard_normal((n, 2))
+    model = ConvexBNRegressor(random_state=0, arrangements="adaptive")
+    training = model._training(*model._validate(X, Y, rng.uniform(1, 11, n)))
+    task = model._task(training, 1)
+    betas = task.units.beta * task.beta_max(60, 30, 0.01) * np.array([0.3, 0.03, 0.003, 0.0003])
+    for _, fit in _candidate_fits([model], training, 1, betas):
+        assert fit.objective <= task.solve(fit.beta).objective + model.tol * fit.zero_loss
+
+
 def test_candidates_need_no_enumeration(data, monkeypatch):
     """On few rows the final fit enumerates, candidates settle without: the same scores."""
     X, y = data[0][:20], data[1][:20]
