@@ -69,6 +69,8 @@ def _refuse_dates(a: Any, name: str) -> None:
 
 def _as_numbers(y: Any) -> Any:
     """Targets of a regressor, objects as float64; words are refused, and told where labels go."""
+    if y is None:  # validation asks for it
+        return y
     with suppress(TypeError, ValueError):  # NA, or words
         return np.asarray(y, dtype=np.float64) if np.asarray(y).dtype.kind in "OUST" else y
     for value in np.ravel(np.asarray(y, dtype=object)):
