@@ -71,19 +71,11 @@ class Whitening:
         noise = np.linalg.norm((rounding / factor)[:, None] * V, axis=0)
         kept = s > np.maximum(eps ** (2 / 3) * s.max(initial=0.0), noise)
         s, V = s[kept], V[:, kept]
-        if not scale:  # the same directions of the rows, in the units of the columns
+        if not scale:
             largest = factor.max(initial=0.0, where=~constant)
             unit = 1.0 if 1e-100 < largest < 1e100 or not largest else largest  # for their squares
-            s, V = _right_singular(s[:, None] * V.T * (factor / unit), len(s))
-            resolved = s > RESOLUTION * s.max(initial=0.0)
-            if lost := np.count_nonzero(~resolved):
-                warnings.warn(
-                    f"{lost} of {len(s)} independent directions of X are left out: float64 does "
-                    "not resolve them beside the largest; use scale=True, or rescale X.",
-                    UserWarning,
-                    stacklevel=5,
-                )
-            s, V, factor = s[resolved], V[:, resolved], np.full_like(factor, unit)
+            s, V = _of_unscaled(s, V, factor / unit)
+            factor = np.full_like(factor, unit)
         return cls(mean, factor, np.ascontiguousarray(V), np.sqrt(weight) * s, weight)
 
     def basis(
@@ -184,6 +176,20 @@ def _right_singular(A: np.ndarray, r: int) -> tuple[np.ndarray, np.ndarray]:
         return s, _fix_signs(V)
     _, s, Vt = np.linalg.svd(A, full_matrices=False)
     return s[:r], _fix_signs(Vt[:r].T)
+
+
+def _of_unscaled(s: np.ndarray, V: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Singular values and vectors of U diag(s) V^T diag(factor), whose U spans the same."""
+    s, V = _right_singular(s[:, None] * V.T * factor, len(s))
+    resolved = s > RESOLUTION * s.max(initial=0.0)
+    if lost := np.count_nonzero(~resolved):
+        warnings.warn(
+            f"{lost} of {len(s)} independent directions of X are left out: float64 does not "
+            "resolve them beside the largest; use scale=True, or rescale X.",
+            UserWarning,
+            stacklevel=6,
+        )
+    return s[resolved], V[:, resolved]
 
 
 def _fix_signs(V: np.ndarray) -> np.ndarray:
