@@ -2,75 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from sklearn.base import MultiOutputMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
-
-from .base import ConvexBNBase
-from .data import DistinctRows
-from .export import to_mlp
-from .losses import Loss, SquaredError
 from .single_fit import SingleFit
-
-if TYPE_CHECKING:
-    from sklearn.neural_network import MLPRegressor
-
-
-class Regression(MultiOutputMixin, RegressorMixin, ConvexBNBase):
-    """Targets of squared error and their predictions."""
-
-    _y_params = {"y_numeric": True, "multi_output": True}
-
-    def _encode(
-        self, X: np.ndarray, y: np.ndarray, weight: np.ndarray
-    ) -> tuple[DistinctRows, Loss]:
-        self._y_ndim = y.ndim
-        return DistinctRows.of(X, y.reshape(len(y), -1), weight), SquaredError()
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict targets.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Network outputs, in the shape of the y of fit.
-        """
-        F = self._network_output(X)
-        return F[:, 0] if self._y_ndim == 1 else F
-
-    def to_sklearn_mlp(self) -> MLPRegressor:
-        """Multilayer perceptron of scikit-learn with the same predictions.
-
-        Returns
-        -------
-        sklearn.neural_network.MLPRegressor
-            With one hidden layer of ``n_neurons_``, or of one neuron of weight 0 if there are none;
-            one output is predicted with shape (n_samples,). Its own solver has taken no steps
-            (``n_iter_`` 0, ``loss_`` NaN); its `partial_fit` goes on from here.
-
-        Raises
-        ------
-        ValueError
-            If there are gates, ``activation="gated_relu"``.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_diabetes
-        >>> from skconvexbn import ConvexBNRegressor
-        >>> X, y = load_diabetes(return_X_y=True)
-        >>> model = ConvexBNRegressor(rank=1).fit(X[:100], y[:100])
-        >>> bool(abs(model.to_sklearn_mlp().predict(X) - model.predict(X)).max() < 1e-8)
-        True
-        """
-        check_is_fitted(self)
-        return to_mlp(self._network, getattr(self, "feature_names_in_", None))
+from .targets import Regression
 
 
 class ConvexBNRegressor(Regression, SingleFit):

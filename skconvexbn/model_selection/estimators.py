@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..classifier import Classification, ConvexBNClassifier
-from ..regressor import ConvexBNRegressor, Regression
+from ..classifier import ConvexBNClassifier
+from ..regressor import ConvexBNRegressor
+from ..targets import Classification, Regression
 from .cross_validation import CrossValidated
 from .scores import neg_brier_score, neg_log_loss
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import get_scorer, get_scorer_names
 
-from ..classifier import Classification
+from ..targets import Classification
 
 
 def neg_log_loss(
