@@ -40,7 +40,7 @@ class ConvexBNRegressorCV(Regression, CrossValidated):
     scoring : str, callable or None, default=None
         Score to maximise, a scorer of scikit-learn or a callable (estimator, X, y), which takes
         sample_weight if fit does (with metadata routing: if it is requested); None is
-        "neg_mean_squared_error".
+        "neg_mean_squared_error". It gets candidates without certificates. ``score`` stays R2.
     average : bool, default=False
         Whether the network is the weighted mean of the candidates refitted to all rows, with
         weights exp(-20 (loss / smallest loss - 1)) of their cross-validated losses, those below
@@ -177,7 +177,8 @@ class ConvexBNClassifierCV(Classification, CrossValidated):
         sample_weight if fit does (with metadata routing: if it is requested); None is minus the
         mean cross-entropy ("neg_log_loss", but for labels that a training fold lacks), with
         ``loss="squared_error"`` minus the mean squared distance of probabilities to one-hot
-        labels (for two classes twice scikit-learn's "neg_brier_score").
+        labels (for two classes twice scikit-learn's "neg_brier_score"). It gets candidates without
+        certificates. ``score`` stays the accuracy.
     average : bool, default=False
         Whether the network is the weighted mean of the candidates refitted to all rows, with
         weights exp(-20 (loss / smallest loss - 1)) of their cross-validated losses, those below
