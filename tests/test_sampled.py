@@ -394,3 +394,16 @@ def test_columns_that_gain_nothing_do_not_end_the_search_for_others(monkeypatch)
     options = Options(1e-7, 100)
     solution = backend.solve(problem, arrangements, options)
     assert gap(problem, solution) <= 1e-7 * problem.zero_loss
+
+
+@pytest.mark.parametrize("solver", [backend, cvxpy_backend])
+def test_rounds_that_close_no_gap_are_not_many(solver, monkeypatch):
+    """Active neurons violate the constraint for good."""
+    monkeypatch.setattr(pricing, "SLACK", -1e-3)
+    monkeypatch.setattr(pricing, "PATIENCE", 3)
+    problem = make_problem("classes", n=30, C=3)
+    arrangements = sample(problem.Q, directions(problem, 5))
+    solution = solver.solve(problem, arrangements, Options(1e-15, 1000))
+    assert solution.ended_by == "solver"
+    assert solution.n_iter < 100
+    assert gap(problem, solution) <= 1e-4 * problem.zero_loss

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from ..arrangements import Arrangements
 from ..oracle.search import Pairs
 from .incumbent import Incumbent
 from .interface import Options, Solution
 from .masses import Curvature, best_masses
 from .measure import Measure, Model
-from .pricing import PATIENCE, Pricing
+from .pricing import Pricing
 
 # Accuracy of the masses, relative to beta: finer than the slack of `pricing`.
 FINE_MASS_TOL = 1e-9
@@ -34,12 +32,10 @@ def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterat
     problem, t = model.problem, model.tensor
     x, curvature = Measure.of_weights(*map(t, best.network)), Curvature(model)
     pricing = Pricing(arrangements, best, MAX_ADDED)
-    gap, idle = np.inf, 0
     while True:
         cuts = pricing.violated(problem.dual_point(model.output(x).cpu().numpy()))
         yield f"violated {len(cuts)}"
-        idle, gap = 0 if best.gap < gap else idle + 1, best.gap
-        if idle and (not len(cuts) or idle > PATIENCE):  # masses alone may still gain some digits
+        if pricing.stuck or (pricing.idle and not len(cuts)):  # masses alone may gain some digits
             return
         some = x.with_columns(Pairs(t(cuts.H), t(cuts.G)))
         x = best_masses(model, some, FINE_MASS_TOL, curvature=curvature)[0].active()

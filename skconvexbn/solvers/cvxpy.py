@@ -23,7 +23,7 @@ from ..problem import Problem
 from .group_lasso import MAX_UNKNOWNS, group_lasso
 from .incumbent import Incumbent
 from .interface import Certificate, Options, Solution
-from .pricing import PATIENCE, Pricing
+from .pricing import Pricing
 
 # Where Clarabel cannot go on, its best point is taken ("accept_unknown"): the gap judges it.
 SETTINGS = {
@@ -98,12 +98,12 @@ def _rounds(problem: Problem, arrangements: Arrangements, best: Incumbent) -> It
     H, G, b = best.network
     neurons, in_cones = _Neurons(H, np.zeros(0, dtype=int), G, b), set[tuple[int, bool]]()
     pricing = Pricing(arrangements, best, MAX_ADDED)
-    grown, idle = _grown(problem, pricing, neurons), 0
+    grown = _grown(problem, pricing, neurons)
     while len(grown.G) > len(neurons.G) and not best.closed:
         blocks = grown.blocks() if problem.n_outputs == 1 else set()
-        solved, gap = bool(blocks) and blocks <= in_cones, best.gap
+        solved = bool(blocks) and blocks <= in_cones
         try:
-            if blocks and not solved and gap <= CROSSOVER_GAP:
+            if blocks and not solved and best.gap <= CROSSOVER_GAP:
                 in_cones |= blocks
                 neurons = _solve_cones(problem, arrangements, sorted(in_cones))
             else:  # of cones that are solved already it mends the solver's own error
@@ -115,8 +115,7 @@ def _rounds(problem: Problem, arrangements: Arrangements, best: Incumbent) -> It
         best.offer(neurons.H, neurons.G, neurons.b)
         grown = _grown(problem, pricing, neurons)
         yield f"violated {len(grown.G) - len(neurons.G)}"
-        idle = 0 if best.gap < gap else idle + 1
-        if idle > (0 if solved else PATIENCE):  # the resolution of Clarabel
+        if pricing.stuck or (pricing.idle and solved):  # the resolution of Clarabel
             return
 
 

@@ -3,8 +3,8 @@
 Inside given arrangements (theory.md 3, 4). With one output its answer is exact, and so is the
 bound. With several it is searched for, from singular vectors: what was found at one dual point then
 counts at the best one too. Where nothing is found, or what was found last gained nothing, the
-search is from random starts as well; and where the gap looks closed, or a limit ends the rounds,
-the best dual point is searched once more.
+search is from random starts as well; and in a round that looks like the last the best dual point is
+searched once more.
 Seconds after ``max_time`` it ends with the cuts of a round, and without a bound.
 """
 
@@ -18,7 +18,7 @@ from .incumbent import Incumbent
 
 # Relative slack of the dual constraint that counts as satisfied: more than solvers leave.
 SLACK = 3e-9
-# Rounds in a row that gain nothing, at most.
+# Rounds in a row that gain nothing, before the last.
 PATIENCE = 10
 # Seconds after max_time in which a search may end.
 GRACE = 3.0
@@ -33,21 +33,31 @@ class Pricing:
     best : Incumbent
     at_most : int
         Cuts a round, those that violate it most.
+
+    Attributes
+    ----------
+    idle : int
+        Rounds in a row that did not lower the gap.
     """
 
     def __init__(self, arrangements: Arrangements, best: Incumbent, at_most: int) -> None:
         self._arrangements, self._best = arrangements, best
         self._limit, self._at_most = best.problem.beta * (1 + SLACK), at_most
         q, C = best.problem.Q.shape[1], best.problem.n_outputs
-        self._known, self._gap = Cuts.none(q, C), np.inf
+        self._known, self._gap, self.idle = Cuts.none(q, C), np.nan, 0
+
+    @property
+    def stuck(self) -> bool:
+        """Whether this round should be the last, too many before it having gained nothing."""
+        return self.idle > PATIENCE
 
     def violated(self, V: np.ndarray) -> Cuts:
         """The worst cuts at V, which is offered to the incumbent with its bound."""
         best, several = self._best, self._best.problem.n_outputs > 1
         cuts, known = self._search(V), self._known_at(V)
-        worst, stuck = self._worst(cuts), best.gap >= self._gap
-        self._gap = best.gap
-        if at_random := several and (stuck or not len(worst)):
+        self.idle, self._gap = self.idle + 1 if best.gap >= self._gap else 0, best.gap
+        worst = self._worst(cuts)
+        if at_random := several and bool(self.idle or not len(worst)):
             cuts = cuts.join(self._search(V, seed=0))
             worst = self._worst(cuts)
         best.offer_dual(V, max(cuts.dual_norm, known.dual_norm))
@@ -56,7 +66,7 @@ class Pricing:
         if several:
             self._known = self._known.join(worst)
             best.raise_dual_norm(self._known_at(best.V).dual_norm)
-            best.vouched = best.closed or best.last_round
+            best.vouched = best.closed or best.last_round or self.stuck
             if best.vouched:
                 again = self._search(best.V, seed=best.n_iter + 1)
                 if not (at_random and best.V is V):  # else that search has been
