@@ -53,7 +53,8 @@ def _refuse_dates(a: Any, name: str) -> None:
     types = np.ravel(np.asarray(getattr(a, "dtypes", ()), dtype=object))  # pandas, polars
     found = [t for t in types if getattr(t, "kind", "") in ("M", "m")]
     found += [t for t in types if hasattr(t, "is_temporal") and t.is_temporal()]
-    if not found and not issparse(a):
+    numbers = len(types) and all(getattr(t, "kind", "O") != "O" for t in types)
+    if not (found or numbers or issparse(a)):  # a table of numbers need not be converted for this
         with suppress(TypeError, ValueError):  # no array: validation says so
             values = np.asarray(a)
             if values.dtype.kind in "Mm":
