@@ -7,7 +7,7 @@ import warnings
 from abc import ABCMeta, abstractmethod
 from contextlib import suppress
 from copy import deepcopy
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import torch
 
 # Types of dates and durations, pandas' among them.
-DATES = date, timedelta, np.datetime64, np.timedelta64
+DATES = date, time, timedelta, np.datetime64, np.timedelta64
 # Spreads of features with which neither their squares' mean nor the weights overflow.
 MIN_SPREAD, MAX_SPREAD = 1e-305, 1e307
 # Larger ones change no fit, and float32, in which searches climb, resolves no more kinks.
@@ -53,6 +53,7 @@ def _refuse_dates(a: Any, name: str) -> None:
     types = np.ravel(np.asarray(getattr(a, "dtypes", ()), dtype=object))  # pandas, polars
     found = [t for t in types if getattr(t, "kind", "") in ("M", "m")]
     found += [t for t in types if hasattr(t, "is_temporal") and t.is_temporal()]
+    found += [t for t in types if str(t).startswith("period")]  # kind O
     numbers = len(types) and all(getattr(t, "kind", "O") != "O" for t in types)
     if not (found or numbers or issparse(a)):  # a table of numbers need not be converted for this
         with suppress(TypeError, ValueError):  # no array: validation says so
@@ -136,6 +137,8 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, **self._y_params
         )
+        if getattr(sample_weight, "ndim", 1) == 0:
+            sample_weight = float(sample_weight)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         return X, y, weight
 
@@ -160,6 +163,17 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         whitening = Whitening.fit(rows.X, rows.w, scale=self.scale, eps=rows.eps)
         return Training(rows, whitening, loss)
 
+    def _warn_of_unresolved(self, training: Training, stacklevel: int = 4) -> None:
+        whitening = training.whitening
+        if lost := whitening.n_unresolved:
+            warnings.warn(
+                f"{lost} of {lost + len(whitening.singular_values)} independent directions of X "
+                "are left out: float64 does not resolve them beside the largest; use scale=True, "
+                "or rescale X.",
+                UserWarning,
+                stacklevel=stacklevel,
+            )
+
     def _set_fit(self, fit: Fit) -> None:
         """Set the fitted attributes."""
         for name in (*RESULTS, "beta", "backend", "device", "zero_loss", "history"):
@@ -176,8 +190,9 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         begin, end = "Interrupted: the" if fit.interrupted else "The", ADVICE[fit.ended_by]
         gap = relative_gap(fit.dual_gap, fit.zero_loss)
         warnings.warn(
-            f"{begin} duality gap is {gap:.2e} of the zero model's loss (tol={self.tol:g}) after "
-            f"{fit.n_iter} iterations (max_iter={self.max_iter}, max_time={self.max_time}); {end}",
+            f"{begin} duality gap is {gap:.2e} of the loss without neurons (tol={self.tol:g}) "
+            f"after {fit.n_iter} iterations (max_iter={self.max_iter}, max_time={self.max_time}); "
+            f"{end}",
             ConvergenceWarning,
             stacklevel=4,
         )

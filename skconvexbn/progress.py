@@ -49,8 +49,8 @@ def done(gap: float, tol: float) -> float:
 
 def _line(state: Round, unit: float) -> str:
     return (
-        f"round {state.number}: {state.seconds:.2f} s, primal {unit * state.primal:.8g}, "
-        f"dual {unit * state.dual:.8g}, gap {state.gap:.2e}, neurons {state.n_neurons}; "
+        f"round {state.number}: {state.seconds:.2f} s, objective {unit * state.primal:.8g}, "
+        f"bound {unit * state.dual:.8g}, gap {state.gap:.2e}, {state.n_neurons} neurons; "
         f"{state.remark}"
     )
 

@@ -114,6 +114,7 @@ class SingleFit(ConvexBNBase):
         """
         model = copy(self)  # a fit that fails leaves the attributes of the one before
         training = model._training(*model._validate(X, y, sample_weight))
+        self._warn_of_unresolved(training)
         earlier = self._earlier_activations(training.rows.X)
         task = self._task(training, self._seed(), earlier)
         fit = task.solve(self.beta, self._start(task, earlier))

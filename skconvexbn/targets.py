@@ -218,6 +218,7 @@ class Classification(ClassifierMixin, ConvexBNBase):
         t = t[np.arange(len(F)), np.sum(descending > t, axis=1) - 1]
         return np.maximum(F - t[:, None], 0.0)
 
+    @np.errstate(under="ignore")
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithms of the class probabilities.
 

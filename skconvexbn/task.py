@@ -62,6 +62,7 @@ class Task:
     verbose: int
     name: str
 
+    @np.errstate(under="ignore")
     def solve(
         self,
         beta: float | str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -34,6 +33,8 @@ class Whitening:
         Those above the numerical rank tolerance, descending.
     weight : float
         Sum of the row weights, the n of theory.md 1.
+    n_unresolved : int
+        Independent directions of unscaled columns that float64 loses beside the largest.
     """
 
     mean: np.ndarray
@@ -41,6 +42,7 @@ class Whitening:
     V: np.ndarray
     singular_values: np.ndarray
     weight: float
+    n_unresolved: int
 
     @classmethod
     def fit(
@@ -71,12 +73,14 @@ class Whitening:
         noise = np.linalg.norm((rounding / factor)[:, None] * V, axis=0)
         kept = s > np.maximum(eps ** (2 / 3) * s.max(initial=0.0), noise)
         s, V = s[kept], V[:, kept]
+        n_independent = len(s)
         if not scale:
             largest = factor.max(initial=0.0, where=~constant)
             unit = 1.0 if 1e-100 < largest < 1e100 or not largest else largest  # for their squares
             s, V = _of_unscaled(s, V, factor / unit)
             factor = np.full_like(factor, unit)
-        return cls(mean, factor, np.ascontiguousarray(V), np.sqrt(weight) * s, weight)
+        s, V = np.sqrt(weight) * s, np.ascontiguousarray(V)
+        return cls(mean, factor, V, s, weight, n_independent - len(s))
 
     def basis(
         self,
@@ -182,13 +186,6 @@ def _of_unscaled(s: np.ndarray, V: np.ndarray, factor: np.ndarray) -> tuple[np.n
     """Singular values and vectors of U diag(s) V^T diag(factor), whose U spans the same."""
     s, V = _right_singular(s[:, None] * V.T * factor, len(s))
     resolved = s > RESOLUTION * s.max(initial=0.0)
-    if lost := np.count_nonzero(~resolved):
-        warnings.warn(
-            f"{lost} of {len(s)} independent directions of X are left out: float64 does not "
-            "resolve them beside the largest; use scale=True, or rescale X.",
-            UserWarning,
-            stacklevel=6,
-        )
     return s[resolved], V[:, resolved]
 
 

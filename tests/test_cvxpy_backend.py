@@ -309,7 +309,7 @@ def test_verbose_prints_rounds(capsys):
     ConvexBNRegressor(beta=0.1, verbose=1, random_state=0).fit(X, X[:, 0] ** 2)
     printed = capsys.readouterr().out
     assert "[ConvexBNRegressor] backend cvxpy, beta 0.1, rank 2, shrinkage 0\n" in printed
-    assert re.search(r"^round 1: 0\.\d\d s, primal ", printed, flags=re.M)
+    assert re.search(r"^round 1: 0\.\d\d s, objective ", printed, flags=re.M)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ConvexBNRegressor(beta=0.1, random_state=0).fit(X, X[:, 0] ** 2)

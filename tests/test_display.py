@@ -300,10 +300,10 @@ def test_verbose_prints_a_line_a_round(fits, name, capsys, caplog):
     assert len(lines) == len(model.history_)
     for line, (seconds, primal, dual) in zip(lines[:-1], model.history_, strict=False):
         gap = (primal - dual) / model.zero_loss_
-        start = f": {seconds:.2f} s, primal {primal:.8g}, dual {dual:.8g}, gap {gap:.2e}, neurons "
+        start = f": {seconds:.2f} s, objective {primal:.8g}, bound {dual:.8g}, gap {gap:.2e}, "
         assert start in line
     last = dict(part.split()[:2] for part in lines[-1].partition(" s, ")[2].split(", "))
-    assert float(last["primal"]) == pytest.approx(model.objective_, rel=1e-2)  # before merging
+    assert float(last["objective"]) == pytest.approx(model.objective_, rel=1e-2)  # before merging
     assert float(last["gap"]) <= model.tol
     assert printed.err == ""
     assert not caplog.records

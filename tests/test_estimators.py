@@ -11,7 +11,7 @@ import torch
 from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import laplacian_kernel
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -414,6 +414,25 @@ def test_dates_and_durations_are_refused(kind, times):
             ConvexBNRegressorCV().fit(table, y)
     with pytest.raises(TypeError, match=r"X has values of type .*, which are no numbers"):
         ConvexBNRegressor(rank=1).fit(y[:, None], y).predict(np.asarray(times)[:, None])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_numbers_may_vanish_where_numpy_raises_errors():
+    X, y = load_wine(return_X_y=True)
+    X, y = X[::2, :4], y[::2]
+    with np.errstate(all="raise"):
+        for labels in (y, y > 0):
+            model = ConvexBNClassifier(beta=1e-8, max_iter=3, random_state=0)
+            log_proba = model.fit(X, labels).predict_log_proba(1e6 * X)
+            assert np.isfinite(log_proba).all()
+
+
+@pytest.mark.parametrize("when", [pd.PeriodIndex(DAYS, freq="D"), pd.DatetimeIndex(DAYS).time])
+def test_periods_and_times_of_day_are_refused(when):
+    _, y = small("regression")
+    table = pd.DataFrame({"number": y, "when": when})
+    with pytest.raises(TypeError, match=r"X has values of type .*, which are no numbers"):
+        ConvexBNRegressor().fit(table, y)
 
 
 def test_dates_may_be_labels():

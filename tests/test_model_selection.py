@@ -290,7 +290,24 @@ def test_scorers_without_weights_are_refused_where_fit_has_some(data, scoring):
     with pytest.raises(ValueError, match=r"scoring=.* takes no sample_weight.*; use one that does"):
         search.fit(X, y, sample_weight=w)
     assert np.isfinite(search.fit(X, y).best_score_)
+    with (
+        config_context(enable_metadata_routing=True),
+        pytest.raises(ValueError, match="takes no sample_weight, which fit was given"),
+    ):
+        clone(search).set_fit_request(sample_weight=True).fit(X, y, sample_weight=w)
     search.set_params(scoring=lambda *args, **params: 0.0).fit(X, y, sample_weight=w)
+
+
+def test_a_function_gets_weights_with_metadata_routing_too(data):
+    def scoring(model, X, y, sample_weight=None):
+        return -np.average(np.square(model.predict(X) - y), weights=sample_weight)
+
+    X, y, w, _ = data
+    search = ConvexBNRegressorCV(**SMALL, scoring=scoring)
+    score = search.fit(X, y, sample_weight=w).best_score_
+    with config_context(enable_metadata_routing=True):
+        assert search.fit(X, y, sample_weight=w).best_score_ == score
+    assert search.fit(X, y).best_score_ != score
 
 
 def test_metrics_without_a_signature_take_no_weights(data):
@@ -305,7 +322,10 @@ def test_scores_that_are_nan_lose(data):
     def few(model, X, y):
         return np.nan if model.beta_ == 2.0 else 1.0
 
-    search = ConvexBNRegressorCV(**SMALL, scoring=few).fit(X, y)
+    search = ConvexBNRegressorCV(**SMALL, scoring=few)
+    with pytest.warns(UserWarning, match="6 of 12 scores are NaN, and 2 of 4 candidates") as found:
+        search.fit(X, y)
+    assert {w.filename for w in found} == {__file__}
     assert search.best_params_["beta"] == 0.5
     assert search.cv_results_["rank_test_score"].tolist() == [3, 1, 3, 1]
     with pytest.raises(ValueError, match="All scores are NaN"):
@@ -375,6 +395,9 @@ def test_average_is_one_network(data):
     np.testing.assert_allclose(np.maximum(X @ W1 + b1, 0) @ W2[:, 0] + b2, search.predict(X))
     with pytest.raises(ValueError, match="average=True needs scores that are minus a loss"):
         ConvexBNRegressorCV(**SMALL, average=True, scoring=lambda m, X, y: 1.0).fit(X, y)
+    some = iter([-1.0] * 5 + [1.0] + [-1.0] * 6)  # their means are negative
+    with pytest.raises(ValueError, match="average=True needs scores that are minus a loss, got 1"):
+        ConvexBNRegressorCV(**SMALL, average=True, scoring=lambda *_: next(some)).fit(X, y)
     for gain in ("r2", get_scorer("r2")):
         with pytest.raises(ValueError, match=r"minus a loss, got scoring=.*r2"):
             ConvexBNRegressorCV(**SMALL, average=True, scoring=gain).fit(X, y)
@@ -452,6 +475,8 @@ def test_pickle_and_clone(data):
         ({"betas": [-1.0]}, "betas must be a non-empty sequence of finite numbers >= 0"),
         ({"ranks": (0,)}, "'rank' parameter"),
         ({"shrinkages": ()}, "ranks and shrinkages must not be empty"),
+        ({"shrinkages": np.array(0.5)}, "shrinkages must be a sequence of values to try, got arr"),
+        ({"ranks": np.array(2)}, "ranks must be a sequence of values to try, got array"),
         ({"bias_scale": 0.0}, "'bias_scale' parameter"),
         ({"scoring": "none"}, "'scoring' parameter"),
         ({"n_jobs": 0.5}, "'n_jobs' parameter"),
@@ -503,8 +528,12 @@ def test_on_a_dask_cluster(data):
 def test_one_number_is_a_weight_of_all_samples(data):
     X, y, _, _ = data
     search = ConvexBNRegressorCV(betas=[1.0], shrinkages=[0.0], cv=2, tol=1e-2, random_state=0)
-    scores = [search.fit(X, y, sample_weight=w).best_score_ for w in (2.0, np.full(len(y), 2.0))]
-    assert scores[0] == scores[1]
+    weights = 2.0, np.array(2.0), np.full(len(y), 2.0)
+    scores = [search.fit(X, y, sample_weight=w).best_score_ for w in weights]
+    assert scores[0] == scores[1] == scores[2]
+    plain = ConvexBNRegressor(rank=1, random_state=0)
+    objectives = [plain.fit(X, y, sample_weight=w).objective_ for w in weights]
+    assert objectives[0] == objectives[1] == objectives[2]
 
 
 def test_a_test_fold_without_weight_is_refused(data):

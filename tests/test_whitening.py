@@ -1,8 +1,11 @@
 """Whitening: Q against definitions; truncation; shrinkage; numerical edge cases."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+from skconvexbn import ConvexBNRegressor, ConvexBNRegressorCV, convex_bn_path
 from skconvexbn.data import DistinctRows
 from skconvexbn.whitening import Whitening
 
@@ -142,9 +145,18 @@ def test_columns_that_depend_on_each_other_do_not_hide_one_of_a_small_unit():
 
 def test_directions_that_float64_does_not_resolve_are_not_left_out_silently():
     X = RNG.standard_normal((50, 2)) * [1e12, 1.0]
-    assert Whitening.fit(X, np.ones(50)).basis().rank == 2
-    with pytest.warns(UserWarning, match="1 of 2 independent directions of X are left out"):
-        assert Whitening.fit(X, np.ones(50), scale=False).basis().rank == 1
+    w, y = np.ones(50), X[:, 1]
+    assert Whitening.fit(X, w).basis().rank == 2
+    assert Whitening.fit(X, w, scale=False).basis().rank == 1
+    search = ConvexBNRegressorCV(scale=False, betas=[1.0], shrinkages=[0.0], cv=2)
+    for fit in (
+        ConvexBNRegressor(scale=False).fit,
+        search.fit,
+        partial(convex_bn_path, betas=1, scale=False),
+    ):
+        with pytest.warns(UserWarning, match="1 of 2 independent directions of X are left") as seen:
+            fit(X, y)
+        assert [w.filename for w in seen] == [__file__]
 
 
 def test_distinct_rows():

@@ -150,7 +150,7 @@ class CrossValidated(ConvexBNBase):
             If test folds have classes that their training folds lack.
         """
         _raise_for_params(params, self, "fit")
-        if isinstance(sample_weight, Real):
+        if isinstance(sample_weight, Real) or getattr(sample_weight, "ndim", 1) == 0:
             sample_weight = np.full(_num_samples(X), float(sample_weight))
         search = copy(self)  # one that fails leaves the attributes of the fit before
         best = search._search(X, y, sample_weight, *self._route(sample_weight, params))
@@ -171,6 +171,7 @@ class CrossValidated(ConvexBNBase):
         given = X, y
         X, y, weight = self._validate(X, y, sample_weight)
         training = self._training(X, y, weight)
+        self._warn_of_unresolved(training, stacklevel=5)
         fitted = self._weighted(y, weight)
         if isinstance(getattr(model, "class_weight", None), dict):
             # once, for all rows: a fold that lacks a class named would be refused
@@ -185,7 +186,8 @@ class CrossValidated(ConvexBNBase):
         if test_weight is not None:
             test_weight = _check_sample_weight(test_weight, X)
         check_folds(y, fitted, folds, is_classifier(self), test_weight)
-        scorer = self._checked_scorer(weighted=test_weight is not None)
+        weighted = sample_weight is not None or test_weight is not None
+        scorer = self._checked_scorer(weighted)
         # The scorer of a user gets data as they were given, and names of features; others do
         # without checks and conversions of every test fold for every candidate.
         names = getattr(self, "feature_names_in_", None) if callable(self.scoring) else None
@@ -211,7 +213,7 @@ class CrossValidated(ConvexBNBase):
         shape = len(folds), -1
         scored = Scored(*(np.concatenate(a).reshape(shape) for a in zip(*results, strict=True)))
         self._set_scores(scored, grid, betas)
-        self._warn_of_limits(scored.limited.size)
+        self._warn_of_scores(scored)
         if self.verbose:
             print(
                 f"[{type(self).__name__}] best score {self.best_score_:.4g} at {self.best_params_}"
@@ -301,12 +303,16 @@ class CrossValidated(ConvexBNBase):
     def _route(
         self, sample_weight: Any, params: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Arguments for the splitter and for the scorer."""
+        """Arguments for the splitter and for the scorer.
+
+        A plain function cannot ask for weights, and gets them.
+        """
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         if not _routing_enabled():
             return {}, weights
         routed = process_routing(self, "fit", **weights, **params)
-        return routed.splitter.split, weights if self.scoring is None else routed.scorer.score
+        asks = isinstance(self.scoring, str) or hasattr(self.scoring, "get_metadata_routing")
+        return routed.splitter.split, routed.scorer.score if asks else weights
 
     def _scoring(self) -> str | Callable[..., float]:
         return self._default_scoring() if self.scoring is None else self.scoring
@@ -364,6 +370,11 @@ class CrossValidated(ConvexBNBase):
         table["rank_test_score"] = rankdata(-mean, method="min").astype(int)
         if np.all(mean == -np.inf):
             raise ValueError(f"All scores are NaN or -inf: check scoring={self.scoring!r}.")
+        if self.average and np.any(scored.score > 0):
+            raise ValueError(
+                f"average=True needs scores that are minus a loss, got {scored.score.max():g}; use "
+                "scoring=None or one of the 'neg_' scorers."
+            )
         self.cv_results_ = table
         scoring = self._scoring()
         name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
@@ -372,15 +383,25 @@ class CrossValidated(ConvexBNBase):
         self.best_score_ = float(mean[self.best_index_])
         self.best_params_ = params[self.best_index_]
 
-    def _warn_of_limits(self, n_fits: int) -> None:
-        """Warn of fits that max_iter or max_time ended: smaller betas lose most by it."""
+    def _warn_of_scores(self, scored: Scored) -> None:
+        """Warn of NaN, and of fits that max_iter or max_time ended: small betas lose most by it."""
         limited = self.cv_results_["n_limited"]
         if k := limited.sum():
             warnings.warn(
-                f"max_iter={self.max_iter} or max_time={self.max_time} ended {k} of {n_fits} fits "
-                f"of the search before they settled, {limited[self.best_index_]} of them of the "
-                "best candidate; their scores are not those of the optimum; increase the limit.",
+                f"max_iter={self.max_iter} or max_time={self.max_time} ended {k} of "
+                f"{scored.limited.size} fits of the search before they settled, "
+                f"{limited[self.best_index_]} of them of the best candidate; their scores are not "
+                "those of the optimum; increase the limit.",
                 ConvergenceWarning,
+                stacklevel=5,
+            )
+        undefined = np.isnan(scored.score)
+        if k := undefined.any(axis=0).sum():
+            warnings.warn(
+                f"{undefined.sum()} of {undefined.size} scores are NaN, and {k} of "
+                f"{undefined.shape[1]} candidates come last for it: check "
+                f"scoring={self.scoring!r}.",
+                UserWarning,
                 stacklevel=5,
             )
 
@@ -399,11 +420,6 @@ class CrossValidated(ConvexBNBase):
         shares[self.best_index_] = 1.0
         if not self.average or self.best_score_ == 0:
             return shares
-        if self.best_score_ > 0:
-            raise ValueError(
-                f"average=True needs scores that are minus a loss, got {self.best_score_:g}; use "
-                "scoring=None or one of the 'neg_' scorers."
-            )
         ratio = or_least(self.cv_results_["mean_test_score"]) / self.best_score_
         with np.errstate(under="ignore"):
             shares = np.exp(-DECAY * (ratio - 1))

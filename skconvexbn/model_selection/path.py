@@ -43,6 +43,9 @@ UNCHANGED = 0.01
 
 def grid_points(ranks: Any, shrinkages: Any) -> list[tuple[Any, Any]]:
     """Each rank with each shrinkage, without repeats, or an error if there are none."""
+    for name, values in (("ranks", ranks), ("shrinkages", shrinkages)):
+        if getattr(values, "ndim", 1) == 0:
+            raise ValueError(f"{name} must be a sequence of values to try, got {values!r}.")
     # by repr: rank 1 is not 1.0, and what is no number need not have a hash
     pairs = list({repr(pair): pair for pair in product(ranks, shrinkages)}.values())
     if not pairs:
@@ -176,6 +179,7 @@ def convex_bn_path(
     model = ESTIMATORS[loss](**params)
     model._validate_params()
     training = model._training(*model._validate(X, y, sample_weight))
+    model._warn_of_unresolved(training)
     seed = model._seed()
     models, fits = list[SingleFit](), list[Fit]()
     for rank, shrinkage in grid_points(ranks, shrinkages):
