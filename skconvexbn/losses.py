@@ -20,8 +20,9 @@ from .data import weighted_mean
 CENTRED = 1e-11
 # Steps of an intercept at most, in logits.
 LONGEST = 20.0
-# Second derivatives of log losses below this fraction of the row weight are raised to it.
-FLAT = 1e-9
+# Second derivatives of log losses below this fraction of the row weight are raised to it; with one
+# output the row of a class as rare as that has no less.
+FLAT, FLAT_ALONE = 1e-9, 1e-13
 
 
 class Loss(ABC):
@@ -64,13 +65,13 @@ class Loss(ABC):
         """Second derivative in each row of F, shape (n, C, C)."""
 
     def root(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
-        """S (n, C, C) with S S^T the second derivative in each row, and a little more.
+        """S (n, C, r), lower triangular, with S S^T the second derivative and a little more.
 
         With one output it is raised where it is flat.
         """
         H, C = self.hessian(F, w), F.shape[1]
         if C == 1:
-            return np.sqrt(np.maximum(H, FLAT * w[:, None, None]))
+            return np.sqrt(np.maximum(H, FLAT_ALONE * w[:, None, None]))
         little = FLAT * np.maximum(w, np.trace(H, axis1=1, axis2=2))
         return np.linalg.cholesky(H + little[:, None, None] * np.eye(C))
 
@@ -114,10 +115,11 @@ class Loss(ABC):
         """Newton's method from b: where it ends, and the largest slope of the loss there."""
         total = w.sum()
         value = self.value(F + b, Y, w)
-        gradient = self.gradient(F + b, Y, w).sum(axis=0)
+        rows = self.gradient(F + b, Y, w)
+        gradient, size = rows.sum(axis=0), np.abs(rows).sum()
         slope, last = float(np.abs(gradient).max()), np.inf
         for _ in range(100):
-            if slope <= 1e-15 * total or 0.5 * last < slope <= CENTRED * total:
+            if slope <= 1e-15 * size or 0.5 * last < slope <= CENTRED * total:
                 break
             curvature = self.hessian(F + b, w).sum(axis=0)
             if not curvature.max() > 1e-100 * total:  # the loss is flat, or not a number
@@ -132,14 +134,15 @@ class Loss(ABC):
             while step > shortest:
                 there = b + step * newton
                 trial = self.value(F + there, Y, w)
-                ahead = self.gradient(F + there, Y, w).sum(axis=0)
+                rows = self.gradient(F + there, Y, w)
+                ahead = rows.sum(axis=0)
                 # Not far beyond the minimum on the line, whose value rounding may hide.
                 if trial <= value * (1 + 1e-12) and ahead @ newton <= 0.5 * descent:
                     break
                 step /= 2
             else:  # at the resolution of float64
                 break
-            b, value, gradient = there, trial, ahead
+            b, value, gradient, size = there, trial, ahead, np.abs(rows).sum()
             slope, last = float(np.abs(gradient).max()), slope
         return b, slope
 
@@ -224,8 +227,12 @@ class BinaryLogLoss(Loss):
         return (w[:, None] * expit(F) * expit(-F))[:, :, None]
 
     def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
-        M = Y - V / w[:, None]
-        return float(w @ (entr(M) + entr(1.0 - M))[:, 0])
+        part = V / w[:, None]
+        M, N = Y - part, 1.0 - Y + part  # 1 - M would lose the digits of a small one
+        with np.errstate(invalid="ignore", divide="ignore"):
+            of_M = np.where(N < 0.5, -M * np.log1p(-N), entr(M))
+            of_N = np.where(M < 0.5, -N * np.log1p(-M), entr(N))
+        return float(w @ (of_M + of_N)[:, 0])
 
     def as_cvxpy(self, F: Any, Y: np.ndarray, w: np.ndarray) -> Any:
         import cvxpy as cp
@@ -257,10 +264,14 @@ class MultinomialLogLoss(Loss):
     def root(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
         P = np.maximum(self.mean(F), FLAT)
         P /= P.sum(axis=1, keepdims=True)
-        R = np.sqrt(P)
-        # With r^2 = p: (diag(r) - p r^T) (diag(r) - p r^T)^T = diag(p) - p p^T.
-        S = R[:, :, None] * np.eye(F.shape[1]) - P[:, :, None] * R[:, None, :]
-        return np.sqrt(w)[:, None, None] * S
+        # Cholesky's factor of diag(p) - p p^T, whose last column is zero: with the tails
+        # t_j = p_j + .. + p_C column j is sqrt(p_j / (t_j t_j+1)) times t_j+1, -p_j+1, .., -p_C.
+        t = np.cumsum(P[:, ::-1], axis=1)[:, ::-1]
+        size = np.sqrt(w[:, None] * P[:, :-1] / (t[:, :-1] * t[:, 1:]))
+        S = np.tril(-P[:, :, None] * size[:, None, :], -1)
+        j = np.arange(F.shape[1] - 1)
+        S[:, j, j] = size * t[:, 1:]
+        return S
 
     def canonical_intercept(self, b: np.ndarray) -> np.ndarray:
         return b - b.mean()

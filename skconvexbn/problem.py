@@ -10,6 +10,9 @@ import numpy as np
 
 from .losses import CENTRED, Loss
 
+# What a dual point may lack to sum to zero: rounding of rows, as a share of all weights, beside
+# CENTRED of what there is to lose, which rare classes have little of.
+ROUNDING = 1e-15
 # Entries of a block of features (rows, neurons).
 BLOCK_ENTRIES = 1 << 20
 
@@ -116,8 +119,9 @@ class Problem:
         with an intercept V does not sum to zero over the rows, the bound is -inf.
         """
         if self.fit_intercept:
-            size = self.w.sum() + np.abs(V).sum()
-            if not np.abs(V.sum(axis=0)).max() <= CENTRED * size:
+            weight = float(self.w.sum())
+            size = min(weight, self.zero_loss or np.inf) + np.abs(V).sum()
+            if not np.abs(V.sum(axis=0)).max() <= CENTRED * size + ROUNDING * weight:
                 return -np.inf
         scale = self.loss.best_scale(V, self.Y, self.w)
         if dual_norm > 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import repeat
 
@@ -22,6 +23,7 @@ from .progress import progress
 from .simplify import simplify
 from .solvers import get_solver
 from .solvers.interface import Neurons, Options, Solution
+from .threads import one_blas_thread
 from .units import Units
 from .whitening import Basis, Whitening
 
@@ -154,7 +156,8 @@ class Task:
     def beta_max(self, n_starts: int, n_steps: int, last_step: float) -> float:
         """Smallest beta of the zero model, in the solver's units, by a search (theory.md 4).
 
-        Zero where it is rounding. With gates it is computed.
+        Zero where it is rounding. With gates it is computed. On one thread of BLAS where torch
+        solves, as its solves are: its products are small.
         """
         Q, V = self.problem.Q, self.problem.dual_point(np.zeros_like(self.problem.Y))
         root = np.sqrt(self.problem.w)
@@ -164,7 +167,8 @@ class Task:
             rng = np.random.RandomState(self.options.seed)
             starts = self.basis.random_directions(n_starts, rng)
             scale = step_scale(Q, self.problem.w)
-            found = multi_start(Q, V, starts, n_steps, last_step, scale)
+            with one_blas_thread() if self.backend == "torch" else nullcontext():
+                found = multi_start(Q, V, starts, n_steps, last_step, scale)
         size = np.linalg.norm(root) * np.linalg.norm(root[:, None] * Q)
         return found if found > NO_SIGNAL * size else 0.0
 

@@ -262,3 +262,8 @@ def test_beta_rule_leaves_neurons_where_one_class_is_rare():
     X, y = X[:300], y[:300] == 8
     model = ConvexBNClassifier(random_state=0).fit(X[::2], y[::2])
     assert np.mean(model.predict(X[1::2][y[1::2]])) > 0.5  # found, not only those of the others
+
+
+def test_targets_without_noise_have_the_least_share():
+    X = np.random.default_rng(0).standard_normal((60, 3))
+    assert share(X, X.sum(axis=1)) == LEAST

@@ -8,6 +8,7 @@ from io import StringIO
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
@@ -455,3 +456,21 @@ def test_what_cannot_be_drawn_is_said():
         ConvergenceDisplay(
             history=np.ones((1, 3)), dual_objective=1, zero_loss=1, tol=1, certificate="search"
         ).plot(ax=plt.subplots(2)[1])
+
+
+def test_rows_of_a_class_are_ordered_by_the_largest_neuron():
+    features, labels = load_iris(return_X_y=True)
+    model = ConvexBNClassifier(beta=0.1, random_state=0).fit(features, labels)
+    display = NeuronsDisplay.from_estimator(model, features, labels)
+    for label in range(3):
+        rows = [tuple(~row) for row in display.activations[display.values == label]]
+        assert rows == sorted(rows)
+
+
+def test_bands_are_one_standard_deviation():
+    one, five = np.ones(2), np.full(2, 5.0)
+    display = RegularizationPathDisplay(
+        beta=[1.0, 2.0], rank=one, shrinkage=0 * one, mean_score=five, std_score=one
+    )
+    low, high = display.plot().bands_[0].get_paths()[0].get_extents().intervaly
+    assert (low, high) == (4.0, 6.0)

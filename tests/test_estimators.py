@@ -526,3 +526,41 @@ def test_auto_enumerates_up_to_its_limits(rank, n):
         training = model._training(*model._validate(X[rows], y[rows], None))
         chosen.append(model._task(training, 0).backend)
     assert chosen == ["cvxpy", "torch"]
+
+
+def test_the_solver_gets_the_seed():
+    X, y = small("regression")
+    model = ConvexBNRegressor()
+    assert model._task(model._training(*model._validate(X, y, None)), 7).options.seed == 7
+
+
+@pytest.mark.parametrize("device", ["cpux", "cuda:", "gpu"])
+def test_devices_are_named_in_full(device):
+    with pytest.raises(ValueError, match=r"device must be None, 'cpu', .*, got"):
+        ConvexBNRegressor(device=device).fit(*small("regression"))
+
+
+def test_warm_starts_of_other_shapes_are_cold():
+    X, y = load_diabetes(return_X_y=True)
+    X, y = X[:60], y[:60]
+    model = ConvexBNRegressor(warm_start=True, backend="torch", random_state=0)
+    for features, targets in ((3, y), (4, y), (4, np.stack([y, y**2 / 100], axis=1)), (4, y)):
+        cold = clone(model).fit(X[:, :features], targets)
+        assert model.fit(X[:, :features], targets).objective_ == cold.objective_
+
+
+def test_outputs_of_squared_error_where_a_class_has_no_weight():
+    X, y = small("multiclass")
+    model = ConvexBNClassifier(loss="squared_error", beta=0.1, random_state=0)
+    F = model.fit(X, y, sample_weight=np.where(y == 1, 0.0, 1.0)).decision_function(X)
+    np.testing.assert_allclose(F[:, [0, 2]].sum(axis=1), 1.0)
+
+
+def test_rare_classes_have_true_bounds():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((150, 3))
+    y = (np.abs(X[:, 0]) > 0.9).astype(int)
+    for common in (0, 1):
+        model = ConvexBNClassifier(tol=1e-5, random_state=0)
+        model.fit(X, y, sample_weight=np.where(y == common, 1.0, 1e-10))
+        assert 0 < model.dual_gap_ <= 1e-5 * model.zero_loss_

@@ -343,3 +343,10 @@ def test_onnx_inside_other_estimators():
     outputs = convert(vote, X_NEW, {"zipmap": False})
     np.testing.assert_array_equal(outputs["label"], vote.predict(X_NEW))
     assert_close(outputs["probabilities"], vote.predict_proba(X_NEW), 64)
+
+
+def test_the_users_random_numbers_are_left_alone():
+    model = ConvexBNRegressor(rank=1, random_state=0).fit(X, X[:, 0])
+    before = np.random.get_state()[1].copy()
+    model.to_sklearn_mlp()
+    np.testing.assert_array_equal(np.random.get_state()[1], before)

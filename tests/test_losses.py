@@ -110,3 +110,21 @@ def test_large_outputs_are_finite():
     F, Y, w = np.array([[1e4], [-1e4]]), np.array([[0.0], [1.0]]), np.ones(2)
     assert BinaryLogLoss().value(F, Y, w) == 2e4
     assert np.isfinite(MultinomialLogLoss().value(np.array([[1e4, -1e4]]), np.eye(2)[:1], w[:1]))
+
+
+def test_curvature_of_saturated_classes_is_not_singular():
+    S = MultinomialLogLoss().root(np.array([[900.0, 0.0, 0.0]]), np.ones(1))[0]
+    assert np.linalg.eigvalsh(S @ S.T)[1] > 0
+
+
+def test_roots_are_lower_triangular(case):
+    loss, _, F = case
+    for S in (loss.root(F, W), Loss.root(loss, F, W)):
+        np.testing.assert_array_equal(S, np.tril(S))
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_the_conjugate_keeps_the_digits_of_a_rare_class(label):
+    V = np.array([[1e-15 if label else -1e-15]])
+    value = BinaryLogLoss().dual_value(V, np.array([[label]]), np.ones(1))
+    np.testing.assert_allclose(value, 1e-15 * (1 + 15 * np.log(10)), rtol=1e-12)

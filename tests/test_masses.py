@@ -109,3 +109,10 @@ def test_copies_of_copies_keep_their_mass():
     joined = x.without_copies()
     assert len(joined) == 1
     assert float(joined.c.sum()) == 7.0
+
+
+def test_copies_are_of_one_sign():
+    H = torch.tensor([[1.0, 1.0, 2.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    G = torch.tensor([[1.0], [-1.0], [1.0]], dtype=torch.float64)
+    x = Measure.of_weights(H, G, torch.zeros(1, dtype=torch.float64)).without_copies()
+    assert sorted(x.G[:, 0].tolist()) == [-1.0, 1.0]

@@ -24,8 +24,9 @@ from skconvexbn import (
     ConvexBNRegressor,
     ConvexBNRegressorCV,
 )
-from skconvexbn.model_selection.candidates import _candidate_fits
+from skconvexbn.model_selection.candidates import _candidate_fits, fit_path
 from skconvexbn.model_selection.scores import neg_brier_score, neg_log_loss
+from skconvexbn.network import Network
 from skconvexbn.task import Task
 from skconvexbn.whitening import Whitening
 
@@ -401,6 +402,64 @@ def test_average_is_one_network(data):
     for gain in ("r2", get_scorer("r2")):
         with pytest.raises(ValueError, match=r"minus a loss, got scoring=.*r2"):
             ConvexBNRegressorCV(**SMALL, average=True, scoring=gain).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("scores", "shares"),
+    [({2.0: 0.0, 0.5: 0.0}, [1, 0]), ({2.0: -9.0, 0.5: -1.0}, [0, 1])],
+    ids=["perfect", "one is far worse"],
+)
+def test_shares_of_an_average(data, scores, shares):
+    params = {**SMALL, "shrinkages": [0.0], "average": True}
+    search = ConvexBNRegressorCV(**params, scoring=lambda model, X, y: scores[model.beta])
+    assert search.fit(*data[:2]).shares_.tolist() == shares
+
+
+@pytest.mark.filterwarnings("ignore:.*are NaN")
+def test_candidates_without_scores_have_no_share(data):
+    params = {**SMALL, "shrinkages": [0.0], "average": True}
+    scores = {2.0: np.nan, 0.5: -1.0}
+    search = ConvexBNRegressorCV(**params, scoring=lambda model, X, y: scores[model.beta])
+    assert search.fit(*data[:2]).shares_.tolist() == [0, 1]
+
+
+def test_the_best_of_an_average_is_the_certified_one(data, monkeypatch):
+    averaged, certified = [], []
+    average, solve = Network.average, Task.solve
+
+    def spied(task, beta, start=None, certify=True, *args):
+        fit = solve(task, beta, start, certify, *args)
+        certified.extend([fit.network] if certify else [])
+        return fit
+
+    monkeypatch.setattr(Task, "solve", spied)
+    monkeypatch.setattr(
+        Network,
+        "average",
+        lambda networks, shares: averaged.extend(networks) or average(networks, shares),
+    )
+    ConvexBNRegressorCV(**SMALL, average=True).fit(*data[:2])
+    assert len(certified) == 1 < len(averaged)
+    assert any(network is certified[0] for network in averaged)
+
+
+def test_an_average_begins_at_the_largest_beta_with_a_share(data, monkeypatch):
+    betas, solve = [], Task.solve
+    monkeypatch.setattr(
+        Task, "solve", lambda task, beta, *args: betas.append(beta) or solve(task, beta, *args)
+    )
+    model = ConvexBNRegressor(random_state=0)
+    training = model._training(*model._validate(*data[:2], None))
+    fits = fit_path(model, training, 0, np.array([3.0, 2.0, 1.0]), np.array([0.0, 0.5, 0.5]))
+    assert betas == [2.0, 1.0]
+    assert {j: fit.beta for j, fit in fits.items()} == {1: 2.0, 2: 1.0}
+
+
+def test_auto_betas_do_not_depend_on_the_mean_of_the_targets(data):
+    X, y, _, _ = data
+    search = ConvexBNRegressorCV(fit_intercept=False)
+    grids = [search._betas(search._training(*search._validate(X, z, None))) for z in (y, y + 99)]
+    np.testing.assert_allclose(*grids)
 
 
 class WithoutIntercept(ConvexBNRegressorCV):

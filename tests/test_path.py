@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning
 
-from skconvexbn import ConvexBNClassifier, ConvexBNRegressor, convex_bn_path
+from skconvexbn import ConvexBNClassifier, ConvexBNRegressor, convex_bn_path, task
 from skconvexbn.solvers.descent import descend
 from skconvexbn.whitening import Whitening
 
@@ -255,3 +255,30 @@ def test_networks_of_a_path_share_no_arrays():
         before = getattr(second, name).copy()
         getattr(first, name)[:] = 0.0
         np.testing.assert_array_equal(getattr(second, name), before)
+
+
+def test_neurons_of_the_fit_before_and_those_beside_reach_the_solver(diabetes, monkeypatch):
+    seen = []
+    get = task.get_solver
+
+    def spied(name):
+        return lambda problem, arrangements, options: (
+            seen.append(options) or get(name)(problem, arrangements, options)
+        )
+
+    X, y = diabetes
+    monkeypatch.setattr(task, "get_solver", spied)
+    model = ConvexBNRegressor(backend="torch", random_state=0)
+    posed = model._task(model._training(*model._validate(X, y, None)), 0)
+    others = np.ones((5, 1)), np.ones((1, 1))
+    fits = list(posed.path([30.0, 20.0], certify=False, beside=[others, others]))
+    assert all(options.beside is others for options in seen)
+    assert seen[0].start is others
+    assert seen[1].start is fits[0].start is not None
+
+
+def test_points_without_neurons_do_not_end_a_path(diabetes):
+    top = convex_bn_path(*diabetes, betas=1, random_state=0).beta[0]
+    betas = [3 * top, 2 * top, 0.3 * top]
+    path = convex_bn_path(*diabetes, betas=betas, early_stopping=True, random_state=0)
+    assert len(path.beta) == 3

@@ -108,3 +108,24 @@ def test_zero_loss_is_the_loss_of_the_mean():
     np.testing.assert_allclose(
         problem.zero_loss, 0.5 * problem.w @ ((problem.Y - mean) ** 2).sum(axis=1)
     )
+
+
+@pytest.mark.parametrize("name", ["squared", "binary", "multinomial"])
+def test_a_point_off_centre_is_no_bound(name):
+    problem = make_problem(name)
+    V = problem.dual_point(np.zeros_like(problem.Y))
+    assert np.isfinite(problem.dual(V, 1.0))
+    V[0] += 1e-9 * problem.w.sum()
+    assert problem.dual(V, 1.0) == -np.inf
+
+
+def test_a_rare_class_leaves_no_room_off_centre():
+    """What is next to nothing beside all weights is not beside the loss."""
+    y = np.arange(9)[:, None] % 2 * 1.0
+    w = np.where(y[:, 0] == 1, 1e-9, 1.0)
+    problem = replace(make_problem("binary"), Y=y, w=w)
+    V = problem.dual_point(np.zeros_like(y))
+    assert problem.dual(V, 1.0) <= problem.zero_loss
+    V[y == 1] += 1e-4 * V[y == 1]
+    assert np.abs(V.sum()) < 1e-11 * w.sum()
+    assert problem.dual(V, 1.0) == -np.inf

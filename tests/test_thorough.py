@@ -61,7 +61,7 @@ def test_neurons_refute_a_search_that_finds_nothing(kind, monkeypatch):
     monkeypatch.setattr(Search, "round", round_)
     monkeypatch.setattr(BasinHopping, "_begin", begin)
     monkeypatch.setattr(BasinHopping, "hop", hop)
-    problem = make_problem(kind)
+    problem = make_problem(kind, q=5)  # with fewer, circles would be swept
     solution = backend.solve(problem, None, Options(0.2, 30))
     features = np.maximum(problem.Q @ solution.H, 0.0) / np.linalg.norm(solution.H, axis=0)
     largest = np.linalg.norm(solution.V.T @ features, axis=0).max()

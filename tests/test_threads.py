@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -170,3 +172,14 @@ def test_small_fits_run_on_one_thread_large_ones_on_those_of_torch(
     ConvexBNRegressor(beta=100.0, backend="torch", tol=0.1).fit(X[:90, 2:6], y[:90])
     assert settings == [(n_threads, [1] * len(before[1]))]
     assert thread_settings() == before
+
+
+@pytest.mark.skipif("BLAS" in os.environ, reason="runs in the subprocess that this test starts")
+def test_limits_of_blas_where_it_has_two_threads():
+    """Workers of the tests have one, which limits would not change."""
+    env = {name: value for name, value in os.environ.items() if "XDIST" not in name}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "2")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    subprocess.run(
+        [*command, "-k", "limits or settings"], env=env | threads | {"BLAS": "2"}, check=True
+    )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skconvexbn import ConvexBNRegressor, ConvexBNRegressorCV, convex_bn_path
-from skconvexbn.data import DistinctRows
+from skconvexbn.data import DistinctRows, counted
 from skconvexbn.whitening import Whitening
 
 RNG = np.random.default_rng(4)
@@ -170,3 +170,20 @@ def test_distinct_rows():
     np.testing.assert_allclose(rows.spread, 0.5 * (8 + (1.5**2 + 3 * 0.5**2)))
     shuffled = DistinctRows.of(X[::-1], Y[::-1], w[::-1])
     np.testing.assert_array_equal(shuffled.X, rows.X)
+
+
+def test_q_is_orthonormal_where_columns_nearly_agree():
+    x = RNG.standard_normal(50)
+    X = np.stack([x, x + 1e-5 * RNG.standard_normal(50)], axis=1)
+    Q = Whitening.fit(X, np.ones(50)).basis().transform(X)
+    np.testing.assert_allclose(Q.T @ Q, np.eye(3), atol=1e-9)
+
+
+def test_a_share_of_the_variance_is_exceeded():
+    X = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
+    assert Whitening.fit(X, np.ones(4)).basis(0.5).rank == 2
+
+
+def test_rows_of_little_weight_count():
+    assert counted(np.array([1.0, 1e-20])).all()
+    assert not counted(np.array([1.0, 1e-31])).all()

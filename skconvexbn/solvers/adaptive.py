@@ -36,8 +36,9 @@ MU_FIRST, MU_FACTOR, MU_LAST = 0.2, 0.5, 1e-5
 MU_WARM = 0.02
 # Descents are in float32 while the gap, in units of the zero model's loss, is above this.
 SINGLE = 1e-4
-# Random neurons to begin with, their masses, and steps of a descent.
-N_START, START_MASS, N_STEPS = 120, 0.25, 35
+# Random neurons to begin with, their masses, and steps of their descent and of those to come: the
+# first is cheaper than the rounds that it saves.
+N_START, START_MASS, FIRST_STEPS, N_STEPS = 120, 0.25, 120, 35
 # Gap, in units of the zero model's loss, below which rounds polish their maxima, with certificates.
 SMALL = 2e-3
 # With certificates: the round from which on chains follow a running mean of V, its memory, and
@@ -180,7 +181,9 @@ class _Run:
         if not len(x):
             return x
         dtype = torch.float32 if self.best.gap > SINGLE else torch.float64
-        return descend(self.model, x, mu, N_STEPS, enough, dtype).without_copies()
+        first = self.best.n_iter == 0 and self.options.start is None
+        n_steps = FIRST_STEPS if first else N_STEPS
+        return descend(self.model, x, mu, n_steps, enough, dtype).without_copies()
 
     def _weigh(self, x: Measure) -> tuple[Measure, torch.Tensor]:
         """Offer these neurons with their best masses: those with mass, and their output."""

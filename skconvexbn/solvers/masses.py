@@ -99,9 +99,9 @@ class Curvature:
             ones = activations.new_ones(1, activations.shape[1])
             return torch.cat([activations, ones]).mul_(self._model.tensor(p.w[rows]).sqrt())
         S = self._model.tensor(p.loss.root(self._F[rows].cpu().numpy(), p.w[rows]))
-        columns = S.new_empty(k + C, C, len(S))
-        for s, part in zip(S.unbind(dim=2), columns.unbind(dim=1), strict=True):
-            torch.mm(x.G, s.T, out=part[:k])
+        columns = S.new_empty(k + C, S.shape[2], len(S))
+        for j, (s, part) in enumerate(zip(S.unbind(dim=2), columns.unbind(dim=1), strict=True)):
+            torch.mm(x.G[:, j:], s[:, j:].T, out=part[:k])  # S is lower triangular
             part[:k] *= activations
             part[k:] = s.T
         return columns.flatten(1)
