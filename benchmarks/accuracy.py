@@ -170,11 +170,13 @@ def main(kind, source, splits, rows, only, add):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("kind", choices=("regression", "classes"))
     parser.add_argument("source", help="a folder of .npz files, or OpenML ids joined by commas")
-    parser.add_argument("--splits", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--splits", type=int, default=5, help="random splits of a set (5)")
+    parser.add_argument("--rows", type=int, default=1000, help="rows of a set at most (1000)")
     parser.add_argument("--only", nargs="*", help="names of sets; all without it")
     parser.add_argument("--add", action="store_true", help="keep the sets of the results")
     main(**vars(parser.parse_args()))

@@ -10,7 +10,6 @@ random states (the other columns are those of the first). Writes results/adaptiv
 results/adaptive_loose.json and results/adaptive.png.
 """
 
-import sys
 import time
 
 import matplotlib
@@ -19,7 +18,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from problems import checked_dual, make_problem, regression_sets
-from report import FOLDER, save, table
+from report import FOLDER, command_line, save, table
 
 from skconvexbn import ConvexBNRegressor
 from skconvexbn.solvers.interface import Options
@@ -98,4 +97,4 @@ def figure(curves):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    command_line(main, __doc__)

@@ -11,7 +11,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from report import save
+from report import command_line, save
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 
@@ -44,4 +44,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main, __doc__)

@@ -27,7 +27,7 @@ import warnings
 
 import numpy as np
 from problems import class_sets, regression_sets
-from report import save, table
+from report import command_line, save, table
 from rivals import make_problem, split_scaled
 from scipy.stats import kurtosis
 from sklearn.datasets import make_friedman3
@@ -219,4 +219,4 @@ def main(kind, folder=None):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:]) if len(sys.argv) > 1 else sys.exit(__doc__)
+    command_line(main, __doc__, least=1)

@@ -12,7 +12,7 @@ loss. Writes results/bounds.json.
 import itertools
 
 import numpy as np
-from report import save
+from report import command_line, save
 
 from skconvexbn import ConvexBNRegressor
 
@@ -58,4 +58,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main, __doc__)

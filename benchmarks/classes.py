@@ -9,11 +9,10 @@ as many, and 96 generations finds a larger gap than that of the default tol, in 
 each of two random states. Half an hour. Writes results/classes.json.
 """
 
-import sys
 import time
 
 from problems import checked_dual, class_sets
-from report import save, table
+from report import command_line, save, table
 
 from skconvexbn import ConvexBNClassifier
 from skconvexbn.solvers.interface import Options
@@ -68,4 +67,4 @@ def main(folder=None):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    command_line(main, __doc__)

@@ -9,7 +9,7 @@ neighbouring runs. Writes results/closed_form.json.
 import time
 
 import numpy as np
-from report import save, table
+from report import command_line, save, table
 from sklearn.linear_model import Ridge
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
@@ -56,4 +56,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main, __doc__)

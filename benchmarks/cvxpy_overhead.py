@@ -12,7 +12,7 @@ import time
 
 import cvxpy as cp
 import numpy as np
-from report import save, table
+from report import command_line, save, table
 
 from skconvexbn.arrangements import sample
 from skconvexbn.losses import BinaryLogLoss, SquaredError
@@ -102,4 +102,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main, __doc__)

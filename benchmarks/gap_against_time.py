@@ -10,7 +10,6 @@ search with other starts, four times as many. Eight minutes with FOLDER. Writes
 results/gap_against_time.json and results/gap_against_time.png.
 """
 
-import sys
 import time
 from pathlib import Path
 
@@ -20,7 +19,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from problems import checked_dual, make_problem
-from report import FOLDER, save, table
+from report import FOLDER, command_line, save, table
 from sklearn.datasets import load_breast_cancer, make_friedman1
 
 from skconvexbn.solvers.interface import Options
@@ -85,4 +84,4 @@ def figure(curves):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    command_line(main, __doc__)

@@ -11,13 +11,12 @@ time; "peak" is a bare product of 2,000 x 2,000 in float32. Three minutes. Write
 results/gemm_share_DEVICE.json.
 """
 
-import sys
 import time
 from collections import Counter
 
 import numpy as np
 import torch
-from report import save, table
+from report import command_line, save, table
 from sklearn.datasets import load_digits, make_friedman1
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -163,4 +162,4 @@ def main(device="cpu"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    command_line(main, __doc__)

@@ -110,4 +110,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["point"]:
         point(*map(int, sys.argv[2:]))
     else:
-        main(*sys.argv[1:])
+        from report import command_line
+
+        command_line(main, __doc__)

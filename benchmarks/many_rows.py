@@ -9,12 +9,11 @@ which as many climb as with few rows, and 24 generations; "refuted" by how much 
 reported gap, in units of tol. SMALLER divides all n. Ten minutes. Writes results/many_rows.json.
 """
 
-import sys
 import time
 
 import numpy as np
 from problems import checked_dual, make_problem
-from report import save, table
+from report import command_line, save, table
 from sklearn.datasets import make_friedman1
 
 from skconvexbn import ConvexBNRegressor
@@ -108,4 +107,4 @@ def main(smaller="1"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    command_line(main, __doc__)

@@ -11,14 +11,13 @@ GridSearchCV and itself with another random_state, at the smallest beta. Ten min
 Writes results/model_selection.json.
 """
 
-import sys
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
-from report import save, table
+from report import command_line, save, table
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
@@ -110,4 +109,4 @@ def compare(X, y):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    command_line(main, __doc__)

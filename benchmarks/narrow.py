@@ -15,7 +15,7 @@ import warnings
 
 import numpy as np
 from problems import checked_dual
-from report import save
+from report import command_line, save
 
 import skconvexbn.task
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
@@ -99,4 +99,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main, __doc__)

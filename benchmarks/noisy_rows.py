@@ -7,11 +7,10 @@ friedman1 with 15 columns and noise of standard deviation 2, 5,000 more rows to 
 results/noisy_rows.json.
 """
 
-import sys
 import time
 import warnings
 
-from report import save
+from report import command_line, save
 from sklearn.datasets import make_friedman1
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -59,4 +58,4 @@ def main(smaller="1"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    command_line(main, __doc__)

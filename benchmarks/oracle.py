@@ -12,13 +12,12 @@ seeds, one thread, excesses those of the unluckiest seed. A quarter of an hour w
 results/oracle.json and results/oracle_short.json.
 """
 
-import sys
 import time
 
 import numpy as np
 import torch
 from problems import make_problem, regression_sets
-from report import save, table
+from report import command_line, save, table
 from threadpoolctl import threadpool_limits
 
 from skconvexbn.oracle.hopping import N_CHAINS, BasinHopping
@@ -110,4 +109,4 @@ def main(folder=None):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    command_line(main, __doc__)

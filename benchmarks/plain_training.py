@@ -13,7 +13,6 @@ learning rates. Every objective is evaluated in float64 on all rows after balanc
 "bound" is our dual value. Ten minutes with five sets. Writes results/plain_training.json.
 """
 
-import sys
 import time
 from itertools import islice
 
@@ -21,7 +20,7 @@ import bn_network
 import numpy as np
 import torch
 from problems import make_problem, regression_sets
-from report import save, table
+from report import command_line, save, table
 from scipy.optimize import minimize
 
 from skconvexbn.solvers.interface import Options
@@ -117,4 +116,4 @@ def main(folder=None, n_starts="10", epochs="2000"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    command_line(main, __doc__)

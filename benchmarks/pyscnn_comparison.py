@@ -24,7 +24,7 @@ from itertools import islice
 
 import numpy as np
 from problems import make_problem, regression_sets
-from report import save, table
+from report import command_line, save, table
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
@@ -152,4 +152,4 @@ def main(folder=None, max_iters="10000"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    command_line(main, __doc__)

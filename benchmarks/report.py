@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,3 +29,12 @@ def save(name, rows):
     text = json.dumps({"setting": setting, "rows": rows}, indent=1, default=float)
     (FOLDER / f"{name}.json").write_text(text + "\n")
     print(f"\n{name}\n{table(rows)}")
+
+
+def command_line(main, doc, least=0):
+    """Call main with the arguments of the command line; show doc for --help or too few of them."""
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments) or len(arguments) < least:
+        print(doc)
+    else:
+        main(*arguments)

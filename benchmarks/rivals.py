@@ -24,7 +24,7 @@ from unittest.mock import patch
 import bn_network
 import numpy as np
 from problems import class_sets, regression_sets
-from report import save, table
+from report import command_line, save, table
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
@@ -209,4 +209,4 @@ def main(kind, folder=None):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:]) if len(sys.argv) > 1 else sys.exit(__doc__)
+    command_line(main, __doc__, least=1)

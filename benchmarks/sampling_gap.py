@@ -8,7 +8,7 @@ results/sampling_gap.json.
 """
 
 import numpy as np
-from report import save
+from report import command_line, save
 from sklearn.datasets import load_diabetes
 
 from skconvexbn import ConvexBNRegressor
@@ -46,4 +46,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main, __doc__)

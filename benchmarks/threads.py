@@ -16,7 +16,7 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 from problems import make_problem
-from report import save, table
+from report import command_line, save, table
 from sklearn.datasets import make_friedman1
 
 import skconvexbn.solvers.torch as backend
@@ -60,4 +60,4 @@ def main(n_runs="3"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    command_line(main, __doc__)

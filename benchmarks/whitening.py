@@ -10,7 +10,7 @@ results/whitening_accuracy.json.
 import time
 
 import numpy as np
-from report import save
+from report import command_line, save
 
 from skconvexbn import whitening
 
@@ -50,4 +50,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main, __doc__)
