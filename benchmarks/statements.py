@@ -94,7 +94,7 @@ def of_rivals() -> Iterator[tuple[str, str]]:
     yield README, f"{spread(ratios['MLPRegressor'])} times as long for regression"
     yield README, f"{spread(ratios['MLPClassifier'])} times for classes"
     longer = sum(r > 1.05 for r in ratios["MLPRegressor"] + ratios["MLPClassifier"])
-    yield README, f"longer by more than a twentieth on {counted(longer)} of {n} sets"
+    yield README, f"more than 5 % longer on {counted(longer)} of {n} sets"
     spreads = {
         name: spread([row["spread"] for row in by_method[name]])
         for name in ("skconvexbn", "skconvexbn, tol=1e-4", "MLPRegressor")

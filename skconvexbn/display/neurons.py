@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Up to so many distinct values are shown at the middle of their rows, as classes are.
 MAX_CLASSES = 12
 # Up to so many features have their names at the axis.
-MAX_NAMES = 30
+MAX_NAMES = 20
 KINDS = ("both", "activations", "weights")
 
 
@@ -103,7 +103,8 @@ class NeuronsDisplay(Display):
         estimator : estimator of skconvexbn
             Fitted.
         X : array-like of shape (n_samples, n_features)
-            Samples.
+            Samples as the estimator saw them: for the last step of a pipeline
+            ``pipeline[:-1].transform(X)``.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             What to order samples by, of several outputs the first; None takes the predictions.
         kind : {"both", "activations", "weights"}, default="both"
