@@ -159,3 +159,7 @@ def test_union():
     both = Arrangements.from_masks(masks).union(Arrangements.from_masks(~masks[:1]))
     assert len(both) == 3
     assert len(both.union(both)) == 3
+    everything = Arrangements.from_masks(~masks, complete=True)
+    assert both.union(everything).complete
+    assert everything.union(both).complete
+    assert not both.union(both).complete
