@@ -91,7 +91,7 @@ def figure(curves):
         ax.tick_params(labelsize=7)
     axes.flat[0].legend(fontsize=7)
     fig.supxlabel("seconds")
-    fig.supylabel("fraction of the zero model's loss")
+    fig.supylabel("fraction of the loss without neurons")
     fig.tight_layout()
     fig.savefig(FOLDER / "adaptive.png", dpi=100)
 

@@ -78,7 +78,7 @@ def figure(curves):
         ax.set_xlabel("seconds")
         ax.set_ylim(5e-4, 1)
         ax.axhline(5e-3, color="k", lw=0.5)
-    axes[0].set_ylabel("gap / zero model's loss")
+    axes[0].set_ylabel("gap / loss without neurons")
     axes[0].legend(fontsize=7)
     fig.savefig(FOLDER / "gap_against_time.png", dpi=100)
 

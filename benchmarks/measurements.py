@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report import FOLDER, table
+from report import FOLDER, command_line, table
 
 PAGE = Path(__file__).parents[1] / "docs" / "measurements.md"
 Row = dict[str, Any]
@@ -450,5 +450,9 @@ def with_tables(text: str) -> str:
     return text
 
 
-if __name__ == "__main__":
+def main():
     PAGE.write_text(with_tables(PAGE.read_text()))
+
+
+if __name__ == "__main__":
+    command_line(main, __doc__)

@@ -34,7 +34,9 @@ def save(name, rows):
 def command_line(main, doc, least=0):
     """Call main with the arguments of the command line; show doc for --help or too few of them."""
     arguments = sys.argv[1:]
-    if {"-h", "--help"} & set(arguments) or len(arguments) < least:
+    if {"-h", "--help"} & set(arguments):
         print(doc)
+    elif len(arguments) < least:
+        sys.exit(doc)
     else:
         main(*arguments)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from measurements import grouped, results, short
+from report import command_line
 
 ROOT = Path(__file__).parents[1]
 README, GUIDE = "README.md", "docs/user_guide.md"
@@ -56,7 +57,8 @@ def of_accuracy() -> Iterator[tuple[str, str]]:
     for methods in found.values():
         ours, finer = methods["ours, default"], methods["ours, tol 0.001"]
         longer = finer["seconds, all sets"] / ours["seconds, all sets"]
-        fine.append((f"{longer:.1f} times", f"{ours['mean'] - finer['mean']:.4f} less"))
+        gain = finer["mean"] - ours["mean"]
+        fine.append((f"{longer:.1f} times", f"{abs(gain):.4f} {'more' if gain > 0 else 'less'}"))
     (regression, loss), (classes, labels) = fine
     text = f"takes {classes} as long and has {labels}; for regression {regression}, and {loss}"
     yield TABLES, text
@@ -187,6 +189,10 @@ def missing() -> list[tuple[str, str]]:
     return [(page, phrase) for page, phrase in found if phrase not in pages[page]]
 
 
-if __name__ == "__main__":
+def main():
     for page, phrase in missing():
         print(f"{page}: {phrase}")
+
+
+if __name__ == "__main__":
+    command_line(main, __doc__)

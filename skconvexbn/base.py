@@ -61,7 +61,10 @@ def _refuse_dates(a: Any, name: str) -> None:
             if values.dtype.kind in "Mm":
                 found = [values.dtype]
             elif values.dtype.kind == "O":
-                found = [type(v).__name__ for v in values.ravel() if isinstance(v, DATES)]
+                kinds = {type(v) for v in values.ravel()}
+                found = [
+                    t.__name__ for t in kinds if issubclass(t, DATES) or t.__name__ == "Period"
+                ]
     if found:
         raise TypeError(
             f"{name} has values of type {found[0]}, which are no numbers; turn dates and durations "
@@ -164,6 +167,7 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         return Training(rows, whitening, loss)
 
     def _warn_of_unresolved(self, training: Training, stacklevel: int = 4) -> None:
+        """Warn of directions of unscaled features that are left out."""
         whitening = training.whitening
         if lost := whitening.n_unresolved:
             warnings.warn(

@@ -16,12 +16,12 @@ from scipy.special import entr, expit
 
 from .data import weighted_mean
 
-# Sums over the rows of a gradient up to this share of the weights are zero but for rounding.
-CENTRED = 1e-11
+# Gradients sum to zero over the rows up to CENTRED of their sizes, and ROUNDING of the weights.
+CENTRED, ROUNDING = 1e-11, 1e-15
 # Steps of an intercept at most, in logits.
 LONGEST = 20.0
-# Second derivatives of log losses below this fraction of the row weight are raised to it; with one
-# output the row of a class as rare as that has no less.
+# Floors of the second derivative as a share of the row's weight, with several outputs and with one:
+# where a class has that little of all weight, rows of the others curve no more.
 FLAT, FLAT_ALONE = 1e-9, 1e-13
 
 
@@ -65,9 +65,9 @@ class Loss(ABC):
         """Second derivative in each row of F, shape (n, C, C)."""
 
     def root(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
-        """S (n, C, r), lower triangular, with S S^T the second derivative and a little more.
+        """S (n, C, r), lower triangular, r <= C, with S S^T the second derivative, raised a little.
 
-        With one output it is raised where it is flat.
+        With one output it is so only where it is flat.
         """
         H, C = self.hessian(F, w), F.shape[1]
         if C == 1:
@@ -102,24 +102,25 @@ class Loss(ABC):
         Where logits saturate, Newton's method fails from far away. There it starts from twice the
         best intercept of F / 2: the optimum at twice the temperature, where the loss bends less.
         """
-        b, slope = self._newton_intercept(F, Y, w, np.zeros(F.shape[1]))
-        if slope > CENTRED * w.sum() and 1 < np.abs(F).max() < 1e100:
+        b, off = self._newton_intercept(F, Y, w, np.zeros(F.shape[1]))
+        if off > 1 < np.abs(F).max() < 1e100:
             warmer = 2 * self.best_intercept(F / 2, Y, w)
-            near, lower = self._newton_intercept(F, Y, w, warmer)
-            b = near if lower < slope else b
+            near, less = self._newton_intercept(F, Y, w, warmer)
+            b = near if less < off else b
         return b
 
     def _newton_intercept(
         self, F: np.ndarray, Y: np.ndarray, w: np.ndarray, b: np.ndarray
     ) -> tuple[np.ndarray, float]:
-        """Newton's method from b: where it ends, and the largest slope of the loss there."""
+        """Newton's method from b: where it ends, and the largest slope there, above 1 if not zero."""
         total = w.sum()
         value = self.value(F + b, Y, w)
         rows = self.gradient(F + b, Y, w)
         gradient, size = rows.sum(axis=0), np.abs(rows).sum()
         slope, last = float(np.abs(gradient).max()), np.inf
         for _ in range(100):
-            if slope <= 1e-15 * size or 0.5 * last < slope <= CENTRED * total:
+            nothing = CENTRED * size + ROUNDING * total
+            if slope <= ROUNDING * size or 0.5 * last < slope <= nothing:
                 break
             curvature = self.hessian(F + b, w).sum(axis=0)
             if not curvature.max() > 1e-100 * total:  # the loss is flat, or not a number
@@ -137,14 +138,17 @@ class Loss(ABC):
                 rows = self.gradient(F + there, Y, w)
                 ahead = rows.sum(axis=0)
                 # Not far beyond the minimum on the line, whose value rounding may hide.
-                if trial <= value * (1 + 1e-12) and ahead @ newton <= 0.5 * descent:
+                if (
+                    trial <= value * (1 + 1e-12) + ROUNDING * total
+                    and ahead @ newton <= 0.5 * descent
+                ):
                     break
                 step /= 2
             else:  # at the resolution of float64
                 break
             b, value, gradient, size = there, trial, ahead, np.abs(rows).sum()
             slope, last = float(np.abs(gradient).max()), slope
-        return b, slope
+        return b, slope / (CENTRED * size + ROUNDING * total)
 
     @abstractmethod
     def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:

@@ -8,11 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .losses import CENTRED, Loss
+from .losses import CENTRED, ROUNDING, Loss
 
-# What a dual point may lack to sum to zero: rounding of rows, as a share of all weights, beside
-# CENTRED of what there is to lose, which rare classes have little of.
-ROUNDING = 1e-15
 # Entries of a block of features (rows, neurons).
 BLOCK_ENTRIES = 1 << 20
 

@@ -111,6 +111,8 @@ class SingleFit(ConvexBNBase):
         ConvergenceWarning
             If the gap is above tol when the solver stops, or ``max_time`` or Ctrl-C ended the
             search that would vouch for it.
+        UserWarning
+            If float64 does not resolve directions of unscaled features.
         """
         model = copy(self)  # a fit that fails leaves the attributes of the one before
         training = model._training(*model._validate(X, y, sample_weight))

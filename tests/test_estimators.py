@@ -430,9 +430,12 @@ def test_numbers_may_vanish_where_numpy_raises_errors():
 @pytest.mark.parametrize("when", [pd.PeriodIndex(DAYS, freq="D"), pd.DatetimeIndex(DAYS).time])
 def test_periods_and_times_of_day_are_refused(when):
     _, y = small("regression")
-    table = pd.DataFrame({"number": y, "when": when})
-    with pytest.raises(TypeError, match=r"X has values of type .*, which are no numbers"):
-        ConvexBNRegressor().fit(table, y)
+    for column in (when, pd.Series(when, dtype=object)):
+        table = pd.DataFrame({"number": y, "when": column})
+        with pytest.raises(TypeError, match=r"X has values of type .*, which are no numbers"):
+            ConvexBNRegressor().fit(table, y)
+        with pytest.raises(TypeError, match=r"y has values of type .*, which are no numbers"):
+            ConvexBNRegressor().fit(y[:, None], column)
 
 
 def test_dates_may_be_labels():

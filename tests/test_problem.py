@@ -129,3 +129,14 @@ def test_a_rare_class_leaves_no_room_off_centre():
     V[y == 1] += 1e-4 * V[y == 1]
     assert np.abs(V.sum()) < 1e-11 * w.sum()
     assert problem.dual(V, 1.0) == -np.inf
+
+
+@pytest.mark.parametrize("share", [1e-6, 1e-9])
+def test_dual_points_of_rare_classes_are_centred(share):
+    labels = np.arange(60) % 3
+    w = np.where(labels == 2, share, 1.0)
+    Q = np.ones((60, 1))
+    problem = Problem(Q, np.eye(3)[labels], w, MultinomialLogLoss(), 0.3, True)
+    for _ in range(20):
+        F = RNG.standard_normal((60, 3)) * RNG.uniform(0, 20)
+        assert np.isfinite(problem.dual(problem.dual_point(F), 1.0))

@@ -147,7 +147,8 @@ class CrossValidated(ConvexBNBase):
             If the gap of the final network is above tol, ``max_time`` or Ctrl-C ended the search
             that would vouch for it, or ``max_iter`` or ``max_time`` fits of candidates.
         UserWarning
-            If test folds have classes that their training folds lack.
+            If test folds have classes that their training folds lack, scores are NaN, or float64
+            does not resolve directions of unscaled features.
         """
         _raise_for_params(params, self, "fit")
         if isinstance(sample_weight, Real) or getattr(sample_weight, "ndim", 1) == 0:
@@ -186,8 +187,7 @@ class CrossValidated(ConvexBNBase):
         if test_weight is not None:
             test_weight = _check_sample_weight(test_weight, X)
         check_folds(y, fitted, folds, is_classifier(self), test_weight)
-        weighted = sample_weight is not None or test_weight is not None
-        scorer = self._checked_scorer(weighted)
+        scorer = self._checked_scorer(weighted=test_weight is not None)
         # The scorer of a user gets data as they were given, and names of features; others do
         # without checks and conversions of every test fold for every candidate.
         names = getattr(self, "feature_names_in_", None) if callable(self.scoring) else None
@@ -285,6 +285,8 @@ class CrossValidated(ConvexBNBase):
     def get_metadata_routing(self) -> MetadataRouter:
         """Route ``sample_weight`` and other arguments of fit to the splitter and the scorer.
 
+        The default scorer, and functions, which cannot request it, get ``sample_weight`` always.
+
         Returns
         -------
         MetadataRouter
@@ -305,7 +307,7 @@ class CrossValidated(ConvexBNBase):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Arguments for the splitter and for the scorer.
 
-        A plain function cannot ask for weights, and gets them.
+        Ours and plain functions cannot ask for weights, and get them.
         """
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         if not _routing_enabled():
@@ -371,8 +373,9 @@ class CrossValidated(ConvexBNBase):
         if np.all(mean == -np.inf):
             raise ValueError(f"All scores are NaN or -inf: check scoring={self.scoring!r}.")
         if self.average and np.any(scored.score > 0):
+            largest = np.nanmax(scored.score)
             raise ValueError(
-                f"average=True needs scores that are minus a loss, got {scored.score.max():g}; use "
+                f"average=True needs scores that are minus a loss, got {largest:g}; use "
                 "scoring=None or one of the 'neg_' scorers."
             )
         self.cv_results_ = table
@@ -398,9 +401,8 @@ class CrossValidated(ConvexBNBase):
         undefined = np.isnan(scored.score)
         if k := undefined.any(axis=0).sum():
             warnings.warn(
-                f"{undefined.sum()} of {undefined.size} scores are NaN, and {k} of "
-                f"{undefined.shape[1]} candidates come last for it: check "
-                f"scoring={self.scoring!r}.",
+                f"{undefined.sum()} of {undefined.size} scores are NaN, so {k} of "
+                f"{undefined.shape[1]} candidates come last: check scoring={self.scoring!r}.",
                 UserWarning,
                 stacklevel=5,
             )

@@ -39,7 +39,7 @@ class ConvexBNRegressorCV(Regression, CrossValidated):
         a splitter of scikit-learn or an iterable of (train, test) indices or masks.
     scoring : str, callable or None, default=None
         Score to maximise, a scorer of scikit-learn or a callable (estimator, X, y), which takes
-        sample_weight if fit does (with metadata routing: if it is requested); None is
+        sample_weight if fit does (with metadata routing scorers if they request it); None is
         "neg_mean_squared_error". It gets candidates without certificates. ``score`` stays R2.
     average : bool, default=False
         Whether the network is the weighted mean of the candidates refitted to all rows, with
@@ -174,8 +174,8 @@ class ConvexBNClassifierCV(Classification, CrossValidated):
         a splitter of scikit-learn or an iterable of (train, test) indices or masks.
     scoring : str, callable or None, default=None
         Score to maximise, a scorer of scikit-learn or a callable (estimator, X, y), which takes
-        sample_weight if fit does (with metadata routing: if it is requested); None is minus the
-        mean cross-entropy ("neg_log_loss", but for labels that a training fold lacks), with
+        sample_weight if fit does (with metadata routing scorers if they request it); None is minus
+        the mean cross-entropy ("neg_log_loss", but for labels that a training fold lacks), with
         ``loss="squared_error"`` minus the mean squared distance of probabilities to one-hot
         labels (for two classes twice scikit-learn's "neg_brier_score"). It gets candidates without
         certificates. ``score`` stays the accuracy.

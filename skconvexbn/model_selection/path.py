@@ -158,6 +158,8 @@ def convex_bn_path(
     ConvergenceWarning
         If gaps are above tol, ``max_time`` ended the searches that would vouch for them, or Ctrl-C
         the path.
+    UserWarning
+        If float64 does not resolve directions of unscaled features.
 
     See Also
     --------

@@ -36,8 +36,8 @@ MU_FIRST, MU_FACTOR, MU_LAST = 0.2, 0.5, 1e-5
 MU_WARM = 0.02
 # Descents are in float32 while the gap, in units of the zero model's loss, is above this.
 SINGLE = 1e-4
-# Random neurons to begin with, their masses, and steps of their descent and of those to come: the
-# first is cheaper than the rounds that it saves.
+# Random neurons to begin with, their masses, and steps of descents in the first round, which are
+# cheaper than the rounds that they save, and later.
 N_START, START_MASS, FIRST_STEPS, N_STEPS = 120, 0.25, 120, 35
 # Gap, in units of the zero model's loss, below which rounds polish their maxima, with certificates.
 SMALL = 2e-3

@@ -88,7 +88,7 @@ class Curvature:
         return total.cpu().numpy()
 
     def _columns(self, x: Measure, A: Activations, rows: slice) -> Tensor:
-        """Features and intercepts of some rows times S, the Hessian S S^T: (k + C, C rows).
+        """Features and intercepts of some rows times S (C, r), the Hessian S S^T: (k + C, r rows).
 
         Of squared error activations and ones times sqrt(w), (k + 1, rows).
         """
