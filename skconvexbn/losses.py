@@ -112,7 +112,7 @@ class Loss(ABC):
     def _newton_intercept(
         self, F: np.ndarray, Y: np.ndarray, w: np.ndarray, b: np.ndarray
     ) -> tuple[np.ndarray, float]:
-        """Newton's method from b: where it ends, and the largest slope there, above 1 if not zero."""
+        """Newton's method from b: where it ends, and the largest slope there, up to 1 if zero."""
         total = w.sum()
         value = self.value(F + b, Y, w)
         rows = self.gradient(F + b, Y, w)

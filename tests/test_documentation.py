@@ -92,6 +92,7 @@ PAGES = [
     *(
         f"docs/{page}.md"
         for page in (
+            "index",
             "distributed",
             "installation",
             "quick_start",
@@ -115,6 +116,15 @@ def test_python_in_the_docs_runs(file, capsys):
         exec(compile(block, file, "exec"), namespace)
         printed = capsys.readouterr().out
         assert printed == output or not output
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))]
+)
+def test_pages_link_to_what_exists(page):
+    page = ROOT / page
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / link).exists(), link
 
 
 def test_the_reference_has_every_public_name():
