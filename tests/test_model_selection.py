@@ -319,7 +319,7 @@ def test_scores_that_are_nan_lose(data):
         return np.nan if model.beta_ == 2.0 else 1.0
 
     search = ConvexBNRegressorCV(**SMALL, scoring=few)
-    with pytest.warns(UserWarning, match="6 of 12 scores are NaN, and 2 of 4 candidates") as found:
+    with pytest.warns(UserWarning, match="6 of 12 scores are NaN, so 2 of 4 candidates") as found:
         search.fit(X, y)
     assert {w.filename for w in found} == {__file__}
     assert search.best_params_["beta"] == 0.5
