@@ -17,7 +17,12 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _num_samples,
+    check_is_fitted,
+    validate_data,
+)
 
 from .data import DistinctRows
 from .export import to_torch
@@ -53,7 +58,6 @@ def _refuse_dates(a: Any, name: str) -> None:
     types = np.ravel(np.asarray(getattr(a, "dtypes", ()), dtype=object))  # pandas, polars
     found = [t for t in types if getattr(t, "kind", "") in ("M", "m")]
     found += [t for t in types if hasattr(t, "is_temporal") and t.is_temporal()]
-    found += [t for t in types if str(t).startswith("period")]  # kind O
     numbers = len(types) and all(getattr(t, "kind", "O") != "O" for t in types)
     if not (found or numbers or issparse(a)):  # a table of numbers need not be converted for this
         with suppress(TypeError, ValueError):  # no array: validation says so
@@ -70,6 +74,12 @@ def _refuse_dates(a: Any, name: str) -> None:
             f"{name} has values of type {found[0]}, which are no numbers; turn dates and durations "
             "into some, such as days since a date."
         )
+
+
+def for_each(weight: Any, X: Any) -> Any:
+    """Weights as they are, or one number as that of each row of X."""
+    one = isinstance(weight, Real) or getattr(weight, "ndim", 1) == 0
+    return np.full(_num_samples(X), float(weight)) if one else weight
 
 
 def _as_numbers(y: Any) -> Any:
@@ -140,9 +150,9 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, **self._y_params
         )
-        if getattr(sample_weight, "ndim", 1) == 0:
-            sample_weight = float(sample_weight)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weight = _check_sample_weight(
+            for_each(sample_weight, X), X, dtype=np.float64, ensure_non_negative=True
+        )
         return X, y, weight
 
     def _seed(self) -> int:

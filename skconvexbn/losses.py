@@ -25,6 +25,11 @@ LONGEST = 20.0
 FLAT, FLAT_ALONE = 1e-9, 1e-13
 
 
+def rounding_of_sum(size: float, weight: float) -> float:
+    """Up to what gradients, of sizes with this sum, of rows of this weight sum to zero."""
+    return CENTRED * size + ROUNDING * weight
+
+
 class Loss(ABC):
     """Convex loss of outputs F (n, C) against targets Y (n, C) with row weights w (n,).
 
@@ -119,8 +124,8 @@ class Loss(ABC):
         gradient, size = rows.sum(axis=0), np.abs(rows).sum()
         slope, last = float(np.abs(gradient).max()), np.inf
         for _ in range(100):
-            nothing = CENTRED * size + ROUNDING * total
-            if slope <= ROUNDING * size or 0.5 * last < slope <= nothing:
+            near = 0.5 * last < slope <= rounding_of_sum(size, total)
+            if slope <= ROUNDING * size or near:
                 break
             curvature = self.hessian(F + b, w).sum(axis=0)
             if not curvature.max() > 1e-100 * total:  # the loss is flat, or not a number
@@ -148,7 +153,7 @@ class Loss(ABC):
                 break
             b, value, gradient, size = there, trial, ahead, np.abs(rows).sum()
             slope, last = float(np.abs(gradient).max()), slope
-        return b, slope / (CENTRED * size + ROUNDING * total)
+        return b, slope / rounding_of_sum(size, total)
 
     @abstractmethod
     def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:

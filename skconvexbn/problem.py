@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .losses import CENTRED, ROUNDING, Loss
+from .losses import Loss, rounding_of_sum
 
 # Entries of a block of features (rows, neurons).
 BLOCK_ENTRIES = 1 << 20
@@ -118,7 +118,7 @@ class Problem:
         if self.fit_intercept:
             weight = float(self.w.sum())
             size = min(weight, self.zero_loss or np.inf) + np.abs(V).sum()
-            if not np.abs(V.sum(axis=0)).max() <= CENTRED * size + ROUNDING * weight:
+            if not np.abs(V.sum(axis=0)).max() <= rounding_of_sum(size, weight):
                 return -np.inf
         scale = self.loss.best_scale(V, self.Y, self.w)
         if dual_norm > 0:

@@ -399,23 +399,20 @@ def test_average_is_one_network(data):
             ConvexBNRegressorCV(**SMALL, average=True, scoring=gain).fit(X, y)
 
 
+@pytest.mark.filterwarnings("ignore:.*are NaN")
 @pytest.mark.parametrize(
     ("scores", "shares"),
-    [({2.0: 0.0, 0.5: 0.0}, [1, 0]), ({2.0: -9.0, 0.5: -1.0}, [0, 1])],
-    ids=["perfect", "one is far worse"],
+    [
+        ({2.0: 0.0, 0.5: 0.0}, [1, 0]),
+        ({2.0: -9.0, 0.5: -1.0}, [0, 1]),
+        ({2.0: np.nan, 0.5: -1.0}, [0, 1]),
+    ],
+    ids=["perfect", "one is far worse", "one has none"],
 )
 def test_shares_of_an_average(data, scores, shares):
     params = {**SMALL, "shrinkages": [0.0], "average": True}
     search = ConvexBNRegressorCV(**params, scoring=lambda model, X, y: scores[model.beta])
     assert search.fit(*data[:2]).shares_.tolist() == shares
-
-
-@pytest.mark.filterwarnings("ignore:.*are NaN")
-def test_candidates_without_scores_have_no_share(data):
-    params = {**SMALL, "shrinkages": [0.0], "average": True}
-    scores = {2.0: np.nan, 0.5: -1.0}
-    search = ConvexBNRegressorCV(**params, scoring=lambda model, X, y: scores[model.beta])
-    assert search.fit(*data[:2]).shares_.tolist() == [0, 1]
 
 
 def test_the_best_of_an_average_is_the_certified_one(data, monkeypatch):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -186,4 +187,6 @@ def test_limits_of_blas_where_it_has_two_threads():
     two = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", TWO), "2")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
     command += ["-k", "limits_last_until"]
-    subprocess.run(command, env=env | two, check=True, timeout=300)
+    done = subprocess.run(command, env=env | two, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^1 passed", done.stdout, flags=re.M), done.stdout

@@ -6,7 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from copy import copy, deepcopy
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,9 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params, _check_sample_weight, _num_samples
+from sklearn.utils.validation import _check_method_params, _check_sample_weight
 
-from ..base import BIAS_SCALES, ConvexBNBase
+from ..base import BIAS_SCALES, ConvexBNBase, for_each
 from ..fit import Fit
 from ..network import Network
 from ..single_fit import SingleFit
@@ -151,8 +151,7 @@ class CrossValidated(ConvexBNBase):
             does not resolve directions of unscaled features.
         """
         _raise_for_params(params, self, "fit")
-        if isinstance(sample_weight, Real) or getattr(sample_weight, "ndim", 1) == 0:
-            sample_weight = np.full(_num_samples(X), float(sample_weight))
+        sample_weight = for_each(sample_weight, X)
         search = copy(self)  # one that fails leaves the attributes of the fit before
         best = search._search(X, y, sample_weight, *self._route(sample_weight, params))
         self.__dict__ = search.__dict__
@@ -181,10 +180,9 @@ class CrossValidated(ConvexBNBase):
         betas = self._betas(training)
         seed = self._seed()
         folds = self._folds(given, y, split_params)
-        if isinstance(test_weight := score_params.get("sample_weight"), Real):
-            test_weight = np.full(len(y), float(test_weight))
-            score_params = {**score_params, "sample_weight": test_weight}
+        test_weight = for_each(score_params.get("sample_weight"), X)
         if test_weight is not None:
+            score_params = {**score_params, "sample_weight": test_weight}
             test_weight = _check_sample_weight(test_weight, X)
         check_folds(y, fitted, folds, is_classifier(self), test_weight)
         scorer = self._checked_scorer(weighted=test_weight is not None)
