@@ -269,21 +269,6 @@ def test_warm_start_adds_the_arrangements_in_use():
     assert second < first
 
 
-@pytest.mark.skipif(torch.backends.mps.is_available(), reason="needs a machine without Metal")
-def test_mps_is_refused_where_it_is_not():
-    X, y = load_diabetes(return_X_y=True)
-    with pytest.raises(ValueError, match="device='mps' is not present"):
-        ConvexBNRegressor(device="mps").fit(X, y)
-
-
-@pytest.mark.skipif(not torch.backends.mps.is_available(), reason="needs Metal")
-def test_mps_gives_what_the_cpu_gives():
-    X, y = load_diabetes(return_X_y=True)
-    cpu = ConvexBNRegressor(random_state=0).fit(X, y)
-    mps = ConvexBNRegressor(random_state=0, device="mps").fit(X, y)
-    assert abs(mps.objective_ - cpu.objective_) <= cpu.dual_gap_ + mps.dual_gap_
-
-
 def test_log_loss_of_small_beta_over_sampled_arrangements():
     rng = np.random.default_rng(1)
     X, y = rng.standard_normal((24, 1)), rng.standard_normal(24) > 0

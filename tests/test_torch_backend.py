@@ -276,16 +276,6 @@ def test_verbose_prints_a_line_a_round(capsys):
     assert lines[-1].endswith("(thorough search)")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_gives_what_the_cpu_gives():
-    X, y = load_diabetes(return_X_y=True)
-    cpu = ConvexBNRegressor(random_state=0).fit(X, y)
-    gpu = ConvexBNRegressor(random_state=0, device="cuda").fit(X, y)
-    assert gpu.device_.startswith("cuda")
-    assert abs(gpu.objective_ - cpu.objective_) <= cpu.dual_gap_ + gpu.dual_gap_
-    assert isinstance(gpu.predict(X), np.ndarray)
-
-
 def test_without_certificates_nearly_the_same_networks(monkeypatch):
     X, y = load_diabetes(return_X_y=True)
     w = np.ones(len(y))

@@ -7,7 +7,7 @@ beta sum_j c_j. Rows are visited in blocks, so that memory does not grow with n 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -79,8 +79,8 @@ class Measure:
         first = torch.where(copy, same.to(torch.int8).argmax(dim=0), own)
         while bool(copy[first].any()):  # copies of copies
             first = first[first]
-        c = torch.zeros_like(self.c).index_add(0, first, self.c)
-        return Measure(self.H, self.G, c, self.b)[~copy]
+        total = (first == own[~copy, None]).to(self.c)  # index_add has no fixed order on CUDA
+        return replace(self[~copy], c=total @ self.c)
 
 
 class Model:
