@@ -4,15 +4,20 @@ Every loss here is that of an exponential family, ``sum_i w_i (A(f_i) - <y_i, f_
 constant, with convex log-partition A and mean function ``mu = grad A``. Targets may therefore be
 averages: rows that share their features can be merged by averaging their targets without
 changing the minimiser.
+
+Values, gradients and Hessians are made by functions that numpy and torch share: they take arrays,
+or float64 tensors on any device, and return the same.
 """
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
+from functools import reduce
 from typing import Any
 
 import numpy as np
-from scipy.special import entr, expit
+from scipy.special import entr
 
 from .data import weighted_mean
 
@@ -28,6 +33,16 @@ FLAT, FLAT_ALONE = 1e-9, 1e-13
 def rounding_of_sum(size: float, weight: float) -> float:
     """Up to what gradients, of sizes with this sum, of rows of this weight sum to zero."""
     return CENTRED * size + ROUNDING * weight
+
+
+def _functions(a: Any) -> Any:
+    """Those of numpy, or of torch for a tensor; whoever has one has imported it."""
+    return np if isinstance(a, np.ndarray) else sys.modules["torch"]
+
+
+def _eye(like: Any) -> Any:
+    """The identity in so many dimensions as this (n, C) has outputs."""
+    return _functions(like).eye(like.shape[1], dtype=like.dtype, device=like.device)
 
 
 class Loss(ABC):
@@ -74,11 +89,11 @@ class Loss(ABC):
 
         With one output it is so only where it is flat.
         """
-        H, C = self.hessian(F, w), F.shape[1]
+        xp, H, C = _functions(F), self.hessian(F, w), F.shape[1]
         if C == 1:
-            return np.sqrt(np.maximum(H, FLAT_ALONE * w[:, None, None]))
-        little = FLAT * np.maximum(w, np.trace(H, axis1=1, axis2=2))
-        return np.linalg.cholesky(H + little[:, None, None] * np.eye(C))
+            return xp.sqrt(xp.maximum(H, FLAT_ALONE * w[:, None, None]))
+        little = FLAT * xp.maximum(w, xp.einsum("ncc->n", H))
+        return xp.linalg.cholesky(H + little[:, None, None] * _eye(F))
 
     def proximal(
         self, A: np.ndarray, Y: np.ndarray, w: np.ndarray, rho: float, start: np.ndarray
@@ -182,23 +197,23 @@ class SquaredError(Loss):
     quadratic = True
 
     def rows(self, F: np.ndarray, Y: np.ndarray) -> np.ndarray:
-        return 0.5 * np.square(F - Y).sum(axis=1)
+        return 0.5 * ((F - Y) ** 2).sum(axis=1)
 
     def value_and_gradient(
         self, F: np.ndarray, Y: np.ndarray, w: np.ndarray
     ) -> tuple[float, np.ndarray]:
         R = F - Y
         gradient = w[:, None] * R
-        return 0.5 * float(np.vdot(R, gradient)), gradient
+        return 0.5 * float(R.ravel() @ gradient.ravel()), gradient
 
     def mean(self, F: np.ndarray) -> np.ndarray:
         return F
 
     def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
-        return w[:, None, None] * np.eye(F.shape[1])
+        return w[:, None, None] * _eye(F)
 
     def root(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
-        return np.sqrt(w)[:, None, None] * np.eye(F.shape[1])
+        return w[:, None, None] ** 0.5 * _eye(F)
 
     def proximal(
         self, A: np.ndarray, Y: np.ndarray, w: np.ndarray, rho: float, start: np.ndarray
@@ -226,14 +241,21 @@ class BinaryLogLoss(Loss):
     """sum_i w_i (log(1 + exp f_i) - y_i f_i) for one logit f and y in [0, 1]."""
 
     def rows(self, F: np.ndarray, Y: np.ndarray) -> np.ndarray:
+        return self.rows_and_mean(F, Y)[0]
+
+    def rows_and_mean(self, F: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        xp, smaller = _functions(F), _smaller_odds(F)
         # the second part is 0 exactly where F is large and right; np.logaddexp takes twice as long
-        return (np.log1p(np.exp(-np.abs(F))) + (np.maximum(F, 0.0) - Y * F))[:, 0]
+        rows = xp.log1p(smaller) + (F.clip(0.0) - Y * F)
+        return rows[:, 0], xp.where(F >= 0, 1.0, smaller) / (1 + smaller)
 
     def mean(self, F: np.ndarray) -> np.ndarray:
-        return expit(F)
+        smaller = _smaller_odds(F)
+        return _functions(F).where(F >= 0, 1.0, smaller) / (1 + smaller)
 
     def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
-        return (w[:, None] * expit(F) * expit(-F))[:, :, None]
+        smaller = _smaller_odds(F)
+        return (w[:, None] * smaller / (1 + smaller) ** 2)[:, :, None]
 
     def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
         part = V / w[:, None]
@@ -260,25 +282,26 @@ class MultinomialLogLoss(Loss):
 
     def rows_and_mean(self, F: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         P, shifted, total = _softmax(F)
-        return np.log(total) - np.einsum("nc,nc->n", Y, shifted), P
+        xp = _functions(F)
+        return xp.log(total) - xp.einsum("nc,nc->n", Y, shifted), P
 
     def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
         P = self.mean(F)
-        diagonal = P[:, :, None] * np.eye(F.shape[1])
+        diagonal = P[:, :, None] * _eye(F)
         return w[:, None, None] * (diagonal - P[:, :, None] * P[:, None, :])
 
     def dual_value(self, V: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
         return float(w @ entr(Y - V / w[:, None]).sum(axis=1))
 
     def root(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
-        P = np.maximum(self.mean(F), FLAT)
-        P /= P.sum(axis=1, keepdims=True)
+        xp, C, P = _functions(F), F.shape[1], self.mean(F).clip(FLAT)
+        P /= P.sum(axis=1)[:, None]
         # Cholesky's factor of diag(p) - p p^T, whose last column is zero: with the tails
         # t_j = p_j + .. + p_C column j is sqrt(p_j / (t_j t_j+1)) times t_j+1, -p_j+1, .., -p_C.
-        t = np.cumsum(P[:, ::-1], axis=1)[:, ::-1]
-        size = np.sqrt(w[:, None] * P[:, :-1] / (t[:, :-1] * t[:, 1:]))
-        S = np.tril(-P[:, :, None] * size[:, None, :], -1)
-        j = np.arange(F.shape[1] - 1)
+        t = P @ xp.tril(xp.ones((C, C), dtype=P.dtype, device=P.device))
+        size = xp.sqrt(w[:, None] * P[:, :-1] / (t[:, :-1] * t[:, 1:]))
+        S = xp.tril(-P[:, :, None] * size[:, None, :], -1)
+        j = list(range(C - 1))
         S[:, j, j] = size * t[:, 1:]
         return S
 
@@ -291,13 +314,19 @@ class MultinomialLogLoss(Loss):
         return w @ cp.log_sum_exp(F, axis=1) - cp.sum(cp.multiply(w[:, None] * Y, F))
 
 
+def _smaller_odds(F: np.ndarray) -> np.ndarray:
+    """Of one class or the other, whichever are below 1, at the logits F."""
+    return _functions(F).exp(-abs(F))
+
+
 def _softmax(F: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Probabilities (n, C) of logits F, F less its largest in each row, sums (n,) of exp of that.
 
     numpy's reductions along a short last axis would take most of the time of a loss.
     """
-    shifted = F - np.ascontiguousarray(F.T).max(axis=0)[:, None]
+    xp = _functions(F)
+    shifted = F - reduce(xp.maximum, F.T)[:, None]
     with np.errstate(under="ignore"):
-        exp = np.exp(shifted)
-        total = exp @ np.ones(F.shape[1], F.dtype)
+        exp = xp.exp(shifted)
+        total = exp @ xp.ones_like(exp[0])
         return exp / total[:, None], shifted, total

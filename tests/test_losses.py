@@ -1,7 +1,10 @@
 """Losses: gradient, Hessian, conjugate and inverse against definitions."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import minimize
 
 from skconvexbn.losses import BinaryLogLoss, Loss, MultinomialLogLoss, SquaredError
@@ -75,6 +78,22 @@ def test_value_and_gradient_at_once(case):
         assert value == pytest.approx(loss.value(outputs, Y, W))
         np.testing.assert_allclose(gradient, loss.gradient(outputs, Y, W), rtol=1e-5, atol=1e-7)
         assert np.all(np.isfinite(gradient))
+
+
+@pytest.mark.parametrize("scale", [1.0, 40.0, 1e4])
+def test_tensors_give_what_arrays_give(case, scale):
+    loss, Y, F = case
+    F = scale * F
+    f, y, w = (torch.as_tensor(a) for a in (F, Y, W))
+    value, gradient = loss.value_and_gradient(f, y, w)
+    expected, expected_gradient = loss.value_and_gradient(F, Y, W)
+    assert [value, loss.value(f, y, w)] == pytest.approx([expected, expected], rel=1e-14)
+    np.testing.assert_allclose(gradient.numpy(), expected_gradient, rtol=1e-13, atol=1e-300)
+    np.testing.assert_allclose(loss.hessian(f, w).numpy(), loss.hessian(F, W), rtol=1e-12)
+    for root in (loss.root, partial(Loss.root, loss)):
+        S, expected = root(f, w).numpy(), root(F, W)
+        S, expected = (s @ s.transpose(0, 2, 1) for s in (S, expected))
+        np.testing.assert_allclose(S, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_fenchel_equality_and_inequality(case):

@@ -93,12 +93,12 @@ class Curvature:
         Of squared error activations and ones times sqrt(w), (k + 1, rows).
         """
         assert self._F is not None
-        p, k, C = self._model.problem, len(x), len(x.b)
-        activations = A[rows]
+        loss, k, C = self._model.problem.loss, len(x), len(x.b)
+        activations, w = A[rows], self._model.w[rows]
         if self._constant:
             ones = activations.new_ones(1, activations.shape[1])
-            return torch.cat([activations, ones]).mul_(self._model.tensor(p.w[rows]).sqrt())
-        S = self._model.tensor(p.loss.root(self._F[rows].cpu().numpy(), p.w[rows]))
+            return torch.cat([activations, ones]).mul_(self._model.tensor(w).sqrt())
+        S = self._model.tensor(loss.root(self._model.for_losses(self._F[rows]), w))
         columns = S.new_empty(k + C, S.shape[2], len(S))
         for j, (s, part) in enumerate(zip(S.unbind(dim=2), columns.unbind(dim=1), strict=True)):
             torch.mm(x.G[:, j:], s[:, j:].T, out=part[:k])  # S is lower triangular

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,7 +85,7 @@ class Measure:
 
 
 class Model:
-    """A problem on a device, in float64; losses are those of `losses`, row block by row block.
+    """A problem on a device, in float64: features there, and targets and weights for the losses.
 
     Metal has no float64: there only searches, in float32, run on the device. Blocks are smaller by
     the factor ``shrink``.
@@ -94,6 +95,11 @@ class Model:
         self.problem, self.device, self.shrink = problem, device, shrink
         home = torch.device("cpu") if device.type == "mps" else device
         self.Q = torch.as_tensor(problem.Q, device=home)
+        self.on_cpu = home.type == "cpu"
+        self.Y: Any = problem.Y
+        self.w: Any = problem.w
+        if not self.on_cpu:  # on the CPU numpy is as fast, and faster with few rows
+            self.Y, self.w = self.tensor(self.Y), self.tensor(self.w)
         self.block_entries = BLOCK_ENTRIES[home.type] // shrink
 
     def tensor(self, a: np.ndarray) -> Tensor:
@@ -108,11 +114,14 @@ class Model:
 
     def loss(self, F: Tensor, rows: slice) -> tuple[float, Tensor]:
         """Loss of the outputs F of some rows, and V = -gradient."""
-        p, f = self.problem, F.cpu().numpy()
-        Y, w = p.Y[rows], p.w[rows]
+        f, Y, w = self.for_losses(F), self.Y[rows], self.w[rows]
         with np.errstate(over="ignore", invalid="ignore"):  # a line search refuses such steps
-            value, gradient = p.loss.value_and_gradient(f, Y, w)
+            value, gradient = self.problem.loss.value_and_gradient(f, Y, w)
         return value, -self.tensor(gradient)
+
+    def for_losses(self, F: Tensor) -> Any:
+        """Outputs as losses take them beside Y and w."""
+        return F.numpy() if self.on_cpu else F.to(torch.float64)
 
     def output(self, x: Measure, A: Activations | None = None) -> Tensor:
         """Network output, shape (n, C), from the activations of x if they are known."""
@@ -121,7 +130,8 @@ class Model:
 
     def objective(self, F: Tensor, x: Measure) -> float:
         """Loss of F plus beta times the mass of x."""
-        return self.problem.loss_value(F.cpu().numpy()) + self.problem.beta * float(x.c.sum())
+        loss = self.problem.loss.value(self.for_losses(F), self.Y, self.w) + self.problem.constant
+        return loss + self.problem.beta * float(x.c.sum())
 
 
 class Activations:
