@@ -9,7 +9,7 @@ from math import comb
 import numpy as np
 
 # Angle below which two hyperplanes count as one, and below which they are one but for rounding.
-SAME_ANGLE, ROUNDING = 1e-8, 1e-13
+SAME_ANGLE, ROUNDING = 1e-12, 1e-13
 # Exact enumeration is refused above this many arrangements, and entries of their masks.
 MAX_ENUMERATED, MAX_ENTRIES = 200_000, 500_000_000
 # Masks are expanded from bits to booleans this many at a time (entries).
@@ -180,7 +180,7 @@ def _group_parallel(A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         leader = left[leaders][of]
         cosine = np.einsum("ij,ij->i", A[left], A[leader])
         distance = np.linalg.norm(A[left] - cosine[:, None] * A[leader], axis=1)
-        same = distance < SAME_ANGLE
+        same = (distance < SAME_ANGLE) | (left == leader)
         first[left[same]], side[left[same]] = leader[same], np.sign(cosine[same])
         left = left[~same]
     first, group = np.unique(first, return_inverse=True)
@@ -222,18 +222,20 @@ def _cut(
     restricted /= np.linalg.norm(restricted, axis=1, keepdims=True)
     first, _, _ = _group_parallel(restricted)
     on_plane = _cell_points(restricted[first]) @ complement.T
-    # Half of the way from the plane, along +-a, to the first hyperplane met.
+    Z = on_plane @ R.T
     with np.errstate(divide="ignore"):
-        reach = np.abs(on_plane @ R.T) / np.abs(R @ a)
-    step = np.minimum(reach.min(axis=1), 2.0)[:, None] / 2 * a
-    below = _masks(on_plane @ R.T > 0, 8 * masks.shape[1])
+        t = -Z / (R @ a)  # at on_plane + t a a hyperplane is met
+    # Half of the way to the first of them, on either side: cells may be far wider on one.
+    up = np.minimum(np.where(t > 0, t, np.inf).min(axis=1), 2.0)[:, None] / 2 * a
+    down = np.minimum(np.where(t < 0, -t, np.inf).min(axis=1), 2.0)[:, None] / 2 * a
+    below = _masks(Z > 0, 8 * masks.shape[1])
     left = ~np.isin(_keys(masks), _keys(below))
     kept = masks[left]
     byte, place = divmod(len(R), 8)
     above, bit = below.copy(), np.uint8(1 << (7 - place))
     above[:, byte] |= bit
     kept[:, byte] |= bit * (points[left] @ a > 0)
-    new = np.concatenate([points[left], on_plane + step, on_plane - step])
+    new = np.concatenate([points[left], on_plane + up, on_plane - down])
     new /= np.linalg.norm(new, axis=1, keepdims=True)
     return new, np.concatenate([kept, above, below])
 

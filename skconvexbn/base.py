@@ -33,7 +33,7 @@ from .problem import relative_gap
 from .solvers import BACKENDS
 from .solvers.interface import Ending
 from .task import Training
-from .whitening import Whitening
+from .whitening import NOISE, Whitening
 
 if TYPE_CHECKING:
     import torch
@@ -186,6 +186,19 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
                 "or rescale X.",
                 UserWarning,
                 stacklevel=stacklevel,
+            )
+
+    def _warn_of_fragile(self, fit: Fit) -> None:
+        """Warn of directions along which predictions hang on the last digits of new rows."""
+        fragile = fit.basis.n_fragile
+        if fragile and fit.n_neurons:
+            warnings.warn(
+                f"Some columns of X are nearly combinations of others: along {fragile} of "
+                f"{fit.basis.rank} directions rows vary by less than {NOISE:g} of a column's "
+                "standard deviation, and noise that small in new rows changes predictions; use "
+                "shrinkage > 0, a smaller rank or fewer columns.",
+                UserWarning,
+                stacklevel=4,
             )
 
     def _set_fit(self, fit: Fit) -> None:

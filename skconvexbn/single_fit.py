@@ -112,7 +112,8 @@ class SingleFit(ConvexBNBase):
             If the gap is above tol when the solver stops, or ``max_time`` or Ctrl-C ended the
             search that would vouch for it.
         UserWarning
-            If float64 does not resolve directions of unscaled features.
+            If columns of X are nearly combinations of others, or float64 does not resolve
+            directions of unscaled features.
         """
         model = copy(self)  # a fit that fails leaves the attributes of the one before
         training = model._training(*model._validate(X, y, sample_weight))
@@ -122,6 +123,7 @@ class SingleFit(ConvexBNBase):
         fit = task.solve(self.beta, self._start(task, earlier))
         model._set_fit(fit)
         self.__dict__ = model.__dict__
+        self._warn_of_fragile(fit)
         self._warn_unless_converged(fit)
         return self
 

@@ -16,6 +16,8 @@ GRAM_MIN_RATIO = 1e-3
 # Singular values of unscaled columns below this fraction of the largest have no digits to spare:
 # eps^(2/3) of float64.
 RESOLUTION = 2.0 ** (-52 * 2 / 3)
+# Noise in new rows that predictions should bear, in units of the columns' standard deviations.
+NOISE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,8 @@ class Whitening:
         Right singular vectors; the largest entry of each is positive.
     singular_values : ndarray of shape (r,)
         Those above the numerical rank tolerance, descending.
+    deviation : ndarray of shape (d,)
+        Standard deviations of the columns, 1 where they are constant.
     weight : float
         Sum of the row weights, the n of theory.md 1.
     n_unresolved : int
@@ -41,6 +45,7 @@ class Whitening:
     scale: np.ndarray
     V: np.ndarray
     singular_values: np.ndarray
+    deviation: np.ndarray
     weight: float
     n_unresolved: int
 
@@ -73,14 +78,14 @@ class Whitening:
         noise = np.linalg.norm((rounding / factor)[:, None] * V, axis=0)
         kept = s > np.maximum(eps ** (2 / 3) * s.max(initial=0.0), noise)
         s, V = s[kept], V[:, kept]
-        n_independent = len(s)
+        n_independent, columns = len(s), factor
         if not scale:
             largest = factor.max(initial=0.0, where=~constant)
             unit = 1.0 if 1e-100 < largest < 1e100 or not largest else largest  # for their squares
             s, V = _of_unscaled(s, V, factor / unit)
             factor = np.full_like(factor, unit)
         s, V = np.sqrt(weight) * s, np.ascontiguousarray(V)
-        return cls(mean, factor, V, s, weight, n_independent - len(s))
+        return cls(mean, factor, V, s, columns, weight, n_independent - len(s))
 
     def basis(
         self,
@@ -133,6 +138,12 @@ class Basis:
     def deviations(self) -> np.ndarray:
         """Standard deviations (k,) over the training rows of the first k columns of Q."""
         return self.singular_values / self._denominator / np.sqrt(self.whitening.weight)
+
+    @property
+    def n_fragile(self) -> int:
+        """Columns of Q that NOISE in those of X moves by more than rows spread along any."""
+        moves = np.linalg.norm(self.whitening.deviation[:, None] * self.weights, axis=0)
+        return int(np.count_nonzero(NOISE * moves > self.deviations.max(initial=0.0)))
 
     @property
     def _denominator(self) -> np.ndarray:

@@ -13,6 +13,7 @@ from skconvexbn.arrangements import (
     enumerate_all,
     sample,
 )
+from skconvexbn.whitening import Whitening
 
 RNG = np.random.default_rng(2)
 
@@ -127,11 +128,26 @@ def test_parallel_rows_are_grouped(q):
     normals = rng.standard_normal((1 if q == 1 else 40, q))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     member, sign = rng.integers(len(normals), size=300), rng.choice([-1.0, 1.0], 300)
-    A = sign[:, None] * normals[member] + 1e-11 * rng.standard_normal((300, q))
+    A = sign[:, None] * normals[member] + 1e-14 * rng.standard_normal((300, q))
     first, group, side = _group_parallel(A)
     np.testing.assert_array_equal(first, np.sort(np.unique(member, return_index=True)[1]))
     np.testing.assert_array_equal(member[first[group]], member)
     np.testing.assert_array_equal(side, sign * sign[first[group]])
+
+
+@pytest.mark.parametrize("seed", [19, 136, 191, 456, 577, 657, 788])
+def test_clusters_of_rows_hide_no_wide_cell(seed):
+    """Points between hyperplanes that counted as one stood for no cell, and wide ones were lost."""
+    rng = np.random.RandomState(seed)
+    k, n, jitter = rng.choice([2, 3, 4]), rng.randint(8, 14), 10.0 ** -rng.choice([8, 8.5, 9])
+    X = rng.randn(k, 3)[rng.randint(0, k, n)] + jitter * rng.randn(n, 3)
+    Q = Whitening.fit(X, np.ones(n)).basis().transform(X)
+    H = rng.standard_normal((4, 3000))
+    Z = Q @ (H / np.linalg.norm(H, axis=0))
+    wide = (Z >= 0).T[np.abs(Z).min(axis=0) > 1e-3]
+    found = {mask.tobytes() for mask in enumerate_all(Q).masks()}
+    assert len(wide) > 10
+    assert all(mask.tobytes() in found for mask in wide)
 
 
 def test_sampling_drops_duplicates_and_packs_bits():

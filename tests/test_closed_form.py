@@ -307,6 +307,18 @@ def test_a_bound_that_is_not_tight_ends_the_rounds():
     assert 1e-6 * model.zero_loss_ < model.dual_gap_ <= model.tol * model.zero_loss_
 
 
+def test_rounds_that_gain_nothing_end():
+    """With many classes the bound on the dual norm is loose: neurons would join to no end."""
+    rng = np.random.RandomState(0)
+    X, y = rng.randn(70, 73), np.r_[np.arange(35), rng.randint(0, 35, 35)]
+    model = ConvexBNClassifier(loss="squared_error").fit(X, y)
+    assert (model.backend_, model.converged_) == ("closed_form", True)
+    assert model.n_iter_ <= 3
+    with pytest.warns(ConvergenceWarning, match="the solver gets no further"):
+        model.set_params(tol=1e-9).fit(X, y)
+    assert model.n_iter_ <= 15
+
+
 def test_stopping_early_keeps_the_gap_honest():
     w = np.array([200.0, 1.0, 1.0, 30.0])
     X, y = RNG.standard_normal((4, 10)), np.arange(4)

@@ -147,14 +147,16 @@ class CrossValidated(ConvexBNBase):
             If the gap of the final network is above tol, ``max_time`` or Ctrl-C ended the search
             that would vouch for it, or ``max_iter`` or ``max_time`` fits of candidates.
         UserWarning
-            If test folds have classes that their training folds lack, scores are NaN, or float64
-            does not resolve directions of unscaled features.
+            If test folds have classes that their training folds lack, scores are NaN, columns of X
+            are nearly combinations of others where the best shrinkage is 0, or float64 does not
+            resolve directions of unscaled features.
         """
         _raise_for_params(params, self, "fit")
         sample_weight = for_each(sample_weight, X)
         search = copy(self)  # one that fails leaves the attributes of the fit before
         best = search._search(X, y, sample_weight, *self._route(sample_weight, params))
         self.__dict__ = search.__dict__
+        self._warn_of_fragile(best)
         self._warn_unless_converged(best)
         return self
 

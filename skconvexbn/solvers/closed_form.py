@@ -27,6 +27,8 @@ MAX_SUPPORTS = 12
 MAX_JOINED = 3
 # Angle below which maximisers count as one, and neurons are merged while descending.
 SAME_DIRECTION = 1e-3
+# Rounds in which the gap halves at least; one at a gap of tol or less, where zero is in reach.
+PATIENCE = 10
 
 
 def violated_condition(problem: Problem, basis: Basis) -> str | None:
@@ -116,20 +118,23 @@ def _labels(problem: Problem, options: Options) -> Solution:
     collapsed = replace(problem, Q=np.diag(1 / np.sqrt(W)), Y=T, w=W)
     # To the end, whatever tol: it is called the closed form.
     best = Incumbent(collapsed, replace(options, tol=0.0), "exact", "cpu")
-    found = best.run(_rounds(collapsed, best))
+    found = best.run(_rounds(collapsed, best, options.tol))
     share = (problem.w / W[group])[:, None]
     P = np.sqrt(share) * found.H[group]  # from super-samples to the coordinates sqrt(w) Q
     return replace(found, H=_directions(problem, P), V=share * found.V[group])
 
 
-def _rounds(problem: Problem, best: Incumbent) -> Iterator[str]:
+def _rounds(problem: Problem, best: Incumbent, tol: float) -> Iterator[str]:
     """Networks of super-samples until none of their neurons violates the dual constraint.
+
+    Or until the gap falls no further: where the bound on the dual norm is not tight there is more
+    to join in each round, to no end.
 
     The pairs (e_k, g_k), one neuron a class, are optimal unless classes share neurons; then the
     maximisers p of the dual constraint join them and all move together.
     """
     limit = problem.beta * (1 + 1e-7)
-    P = np.eye(len(problem.w))
+    P, gaps = np.eye(len(problem.w)), [np.inf] * PATIENCE
     G, b = _output_weights(problem, P)
     while True:
         best.offer(P, G, b)
@@ -138,9 +143,11 @@ def _rounds(problem: Problem, best: Incumbent) -> Iterator[str]:
         joined, dual_norm = _copositive_maximum(U, P, None if best.last_round else limit)
         best.offer_dual(V, dual_norm)
         joined = joined[np.linalg.norm(joined @ U, axis=1) > limit]
-        if not len(joined):  # optimal, or the bound on the dual norm is not tight
+        idle = best.gap > gaps[-1 if best.gap <= tol else -PATIENCE] / 2
+        gaps.append(best.gap)
+        if idle or not len(joined):  # optimal, or the bound on the dual norm is not tight
             best.finished = True
-            yield "violated 0"
+            yield f"violated {len(joined)}"
             return
         yield f"violated {len(joined)}"
         P, G = prune(P, G)
