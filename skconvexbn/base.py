@@ -9,6 +9,7 @@ from contextlib import suppress
 from copy import deepcopy
 from datetime import date, time, timedelta
 from numbers import Integral, Real
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,9 @@ DATES = date, time, timedelta, np.datetime64, np.timedelta64
 # Spreads of features with which neither their squares' mean nor the weights overflow.
 MIN_SPREAD, MAX_SPREAD = 1e-305, 1e307
 # Larger ones change no fit, and float32, in which searches climb, resolves no more kinks.
-BIAS_SCALES = Interval(Real, 0, 1e6, closed="right")
+BIAS_SCALES = [StrOptions({"auto"}), Interval(Real, 0, 1e6, closed="right")]
+# bias_scale="auto" where shrinkage > 0.
+BIAS_SCALE = 3.0
 # What to do about the gap of a fit, by what ended it.
 ADVICE: dict[Ending, str] = {
     "Ctrl-C": "no full search vouches for it: fit again.",
@@ -80,6 +83,13 @@ def for_each(weight: Any, X: Any) -> Any:
     """Weights as they are, or one number as that of each row of X."""
     one = isinstance(weight, Real) or getattr(weight, "ndim", 1) == 0
     return np.full(_num_samples(X), float(weight)) if one else weight
+
+
+def resolve_bias_scale(bias_scale: Any, shrinkage: float) -> float:
+    """The number that "auto" stands for: 1 in the paper's network."""
+    if not isinstance(bias_scale, str):
+        return float(bias_scale)
+    return BIAS_SCALE if shrinkage else 1.0
 
 
 def _as_numbers(y: Any) -> Any:
@@ -130,6 +140,16 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
     }
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Errors of an inherited constructor name the class that was called."""
+        super().__init_subclass__(**kwargs)
+        old: Any = cls.__init__
+        if isinstance(old, FunctionType) and "__init__" not in vars(cls):
+            init = FunctionType(old.__code__, old.__globals__, old.__name__, None, old.__closure__)
+            init.__kwdefaults__, init.__annotations__ = old.__kwdefaults__, old.__annotations__
+            init.__qualname__ = f"{cls.__qualname__}.__init__"
+            cls.__init__ = init  # type: ignore[method-assign]
+
     # What y may be: arguments of validate_data.
     _y_params: dict[str, bool] = {}
 
@@ -150,6 +170,7 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, **self._y_params
         )
+        _refuse_dates(sample_weight, "sample_weight")
         weight = _check_sample_weight(
             for_each(sample_weight, X), X, dtype=np.float64, ensure_non_negative=True
         )

@@ -42,8 +42,9 @@ class ConvexBNClassifier(Classification, SingleFit):
         the variance.
     shrinkage : float, default=0.0
         In [0, 1]: 0 is batch normalisation, 1 weight normalisation, see Notes.
-    bias_scale : float, default=1.0
-        Factor b in (0, 1e6]: the penalty on a neuron's shift is alpha^2 / b^2.
+    bias_scale : "auto" or float, default=1.0
+        Factor b in (0, 1e6]: the penalty on a neuron's shift is alpha^2 / b^2. "auto" is 1 where
+        the shrinkage is 0, the paper's network, and 3 elsewhere.
     scale : bool, default=True
         Scale the columns of X to unit variance before the singular value decomposition. No effect
         at full rank with ``shrinkage=0``, but on which arrangements are drawn at random.
@@ -205,7 +206,7 @@ class ConvexBNClassifier(Classification, SingleFit):
         beta: float | str = "auto",
         rank: int | float | None = None,
         shrinkage: float = 0.0,
-        bias_scale: float = 1.0,
+        bias_scale: float | str = 1.0,
         scale: bool = True,
         fit_intercept: bool = True,
         activation: str = "relu",

@@ -9,6 +9,9 @@ import numpy as np
 
 from .whitening import Basis
 
+# Entries of a block of pre-activations (rows, neurons).
+BLOCK_ENTRIES = 1 << 20
+
 
 @dataclass(frozen=True, eq=False)
 class Network:
@@ -121,7 +124,11 @@ class Network:
         return (X - self.mean) @ V >= -c
 
     def output(self, X: np.ndarray) -> np.ndarray:
-        """Network output (n, C)."""
+        """Network output (n, C), in blocks of rows: memory does not grow with n times neurons."""
+        size = max(16, BLOCK_ENTRIES // max(len(self.G), 1))
+        return np.concatenate([self._output(X[i : i + size]) for i in range(0, len(X), size)])
+
+    def _output(self, X: np.ndarray) -> np.ndarray:
         Z = self.hidden(X)
         if self.gates is None:
             np.maximum(Z, 0.0, out=Z)

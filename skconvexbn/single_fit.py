@@ -11,7 +11,7 @@ from sklearn.base import _fit_context, is_classifier
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
 from .arrangements import Arrangements, enumerate_all, sample
-from .base import BIAS_SCALES, ConvexBNBase
+from .base import BIAS_SCALES, ConvexBNBase, resolve_bias_scale
 from .problem import Problem
 from .solvers import choose_backend
 from .solvers.interface import Neurons, Options
@@ -35,7 +35,7 @@ class SingleFit(ConvexBNBase):
             Interval(RealNotInt, 0, 1, closed="neither"),
         ],
         "shrinkage": [Interval(Real, 0, 1, closed="both")],
-        "bias_scale": [BIAS_SCALES],
+        "bias_scale": BIAS_SCALES,
         "warm_start": ["boolean"],
     }
 
@@ -45,7 +45,7 @@ class SingleFit(ConvexBNBase):
         beta: float | str = "auto",
         rank: int | float | None = None,
         shrinkage: float = 0.0,
-        bias_scale: float = 1.0,
+        bias_scale: float | str = 1.0,
         scale: bool = True,
         fit_intercept: bool = True,
         activation: str = "relu",
@@ -129,7 +129,8 @@ class SingleFit(ConvexBNBase):
 
     def _task(self, training: Training, seed: int, earlier: np.ndarray | None = None) -> Task:
         """The problem at this rank, shrinkage and bias_scale, and how to solve it."""
-        basis = training.whitening.basis(self.rank, self.shrinkage, self.bias_scale)
+        bias_scale = resolve_bias_scale(self.bias_scale, self.shrinkage)
+        basis = training.whitening.basis(self.rank, self.shrinkage, bias_scale)
         problem, units = unit_problem(training.rows, basis, training.loss, self.fit_intercept)
         backend, chosen = choose_backend(
             self.backend, self.arrangements, self.activation, problem, basis

@@ -474,3 +474,18 @@ def test_bands_are_one_standard_deviation():
     )
     low, high = display.plot().bands_[0].get_paths()[0].get_extents().intervaly
     assert (low, high) == (4.0, 6.0)
+
+
+def test_lists_are_arrays_to_displays():
+    display = RegularizationPathDisplay(
+        beta=[2.0, 1.0],
+        rank=[1, 1],
+        shrinkage=[0.0, 0.0],
+        objective=[3.0, 2.0],
+        dual_objective=[2.5, 1.5],
+        mean_score=[0.1, 0.2],
+        std_score=[0.01, 0.02],
+        best_index=1,
+    )
+    for kind in ("objective", "score"):
+        assert len(display.plot(kind=kind).lines_) == 1

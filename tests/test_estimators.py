@@ -416,6 +416,8 @@ def test_dates_and_durations_are_refused(kind, times):
             ConvexBNRegressorCV().fit(table, y)
     with pytest.raises(TypeError, match=r"X has values of type .*, which are no numbers"):
         ConvexBNRegressor(rank=1).fit(y[:, None], y).predict(np.asarray(times)[:, None])
+    with pytest.raises(TypeError, match=r"sample_weight has values of type .*, which are no"):
+        ConvexBNRegressor().fit(X, y, sample_weight=column)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -537,6 +539,29 @@ def test_the_solver_gets_the_seed():
     X, y = small("regression")
     model = ConvexBNRegressor()
     assert model._task(model._training(*model._validate(X, y, None)), 7).options.seed == 7
+
+
+@pytest.mark.parametrize(
+    "estimator", [ConvexBNRegressor, ConvexBNClassifier, ConvexBNRegressorCV, ConvexBNClassifierCV]
+)
+def test_unknown_parameters_are_refused_in_the_name_of_the_class(estimator):
+    class Own(estimator):
+        pass
+
+    for cls in (estimator, Own):
+        with pytest.raises(TypeError, match=rf"{cls.__name__}\.__init__\(\) got .* 'alpha'"):
+            cls(alpha=1)
+        assert set(cls().get_params()) == set(estimator().get_params())
+
+
+@pytest.mark.parametrize(("shrinkage", "b"), [(0.0, 1.0), (0.5, 3.0)])
+def test_bias_scale_auto_is_that_of_the_searches(shrinkage, b):
+    X, y = small("regression")
+    model = ConvexBNRegressor(beta=0.3, shrinkage=shrinkage, bias_scale=b, random_state=0)
+    expected = model.fit(X, y).predict(X)
+    np.testing.assert_array_equal(
+        model.set_params(bias_scale="auto").fit(X, y).predict(X), expected
+    )
 
 
 @pytest.mark.parametrize("device", ["cpux", "cuda:", "gpu"])

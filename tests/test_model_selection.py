@@ -1,6 +1,7 @@
 """Cross-validated estimators against GridSearchCV, by weights and groups, and on every backend."""
 
 import itertools
+import json
 import pickle
 import re
 import warnings
@@ -192,6 +193,16 @@ def test_auto_betas_scale_with_the_targets(data):
     np.testing.assert_allclose(betas, [8, 4, 2, 1, 0.3, 0.1, 0.03, 0.01, 0.003])
     np.testing.assert_allclose(ten.cv_results_["param_beta"], 10 * betas)
     np.testing.assert_allclose(ten.predict(X), 10 * one.predict(X) + 3, rtol=1e-4)
+
+
+def test_candidates_that_are_equal_are_one(data):
+    X, y, _, _ = data
+    equal = {"ranks": np.array([1, 1]), "shrinkages": [0.0, 0, -0.0, np.float32(0), False]}
+    search = ConvexBNRegressorCV(betas=[1.0], cv=2, **equal).fit(X, y)
+    assert len(search.cv_results_["mean_test_score"]) == 1
+    assert json.dumps(search.best_params_) == json.dumps(
+        {"beta": 1.0, "rank": 1, "shrinkage": 0.0, "bias_scale": 1.0}
+    )
 
 
 def test_bias_scale_auto_is_the_paper_without_shrinkage(data):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
-from skconvexbn.network import Network
+from skconvexbn.network import BLOCK_ENTRIES, Network
 
 RNG = np.random.default_rng(6)
 
@@ -95,13 +95,14 @@ def test_a_pure_bias_neuron_keeps_a_direction():
 
 
 @pytest.mark.parametrize(("gated", "most"), [(False, 1.1), (True, 2.3)])
-def test_an_output_holds_no_more_activations_than_it_needs(gated, most):
-    n, m = 2000, 200
+def test_an_output_holds_one_block_of_activations(gated, most):
+    n, m = 20_000, 200
     W, c, G = np.ones((3, m)), np.ones(m), np.ones((m, 1))
     gates = (W, c) if gated else None
     network = Network(np.zeros(3), W, c, G, np.zeros(1), c, c, W, c, gates)
     tracemalloc.start()
-    network.output(np.ones((n, 3)))
+    F = network.output(np.ones((n, 3)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < most * 8 * n * m
+    np.testing.assert_array_equal(F, 4.0 * m)
+    assert peak < most * 8 * BLOCK_ENTRIES + 3 * F.nbytes < 8 * n * m

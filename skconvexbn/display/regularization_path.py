@@ -87,11 +87,11 @@ class RegularizationPathDisplay(Display):
         self.beta = np.asarray(beta, dtype=np.float64)
         self.rank = rank
         self.shrinkage = shrinkage
-        self.objective = objective
-        self.dual_objective = dual_objective
-        self.n_neurons = n_neurons
-        self.mean_score = mean_score
-        self.std_score = std_score
+        self.objective = None if objective is None else np.asarray(objective)
+        self.dual_objective = None if dual_objective is None else np.asarray(dual_objective)
+        self.n_neurons = None if n_neurons is None else np.asarray(n_neurons)
+        self.mean_score = None if mean_score is None else np.asarray(mean_score)
+        self.std_score = None if std_score is None else np.asarray(std_score)
         self.best_index = best_index
         self.score_name = score_name
 

@@ -27,7 +27,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _check_sample_weight
 
-from ..base import BIAS_SCALES, ConvexBNBase, for_each
+from ..base import BIAS_SCALES, ConvexBNBase, for_each, resolve_bias_scale
 from ..fit import Fit
 from ..network import Network
 from ..single_fit import SingleFit
@@ -42,8 +42,6 @@ from .scores import is_gain, or_least, takes_weight
 # betas="auto": for squared error in units of the standard deviation of the targets, for log loss.
 BETAS = (8.0, 4.0, 2.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 LOG_LOSS_BETAS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
-# bias_scale="auto" where shrinkage > 0.
-BIAS_SCALE = 3.0
 # Shares of an average are exp(-DECAY (loss / smallest loss - 1)), none below this of the largest.
 DECAY, MIN_SHARE = 20.0, 0.01
 
@@ -56,7 +54,7 @@ class CrossValidated(ConvexBNBase):
         "betas": [StrOptions({"auto"}), "array-like"],
         "ranks": ["array-like"],
         "shrinkages": ["array-like"],
-        "bias_scale": [StrOptions({"auto"}), BIAS_SCALES],
+        "bias_scale": BIAS_SCALES,
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "average": ["boolean"],
@@ -331,9 +329,7 @@ class CrossValidated(ConvexBNBase):
         model.set_params(verbose=max(0, int(self.verbose) - 1))
         grid = []
         for rank, shrinkage in grid_points(self.ranks, self.shrinkages):
-            bias_scale = self.bias_scale
-            if isinstance(bias_scale, str):
-                bias_scale = BIAS_SCALE if shrinkage else 1.0
+            bias_scale = resolve_bias_scale(self.bias_scale, shrinkage)
             grid.append({"rank": rank, "shrinkage": shrinkage, "bias_scale": bias_scale})
             try:
                 copy(model).set_params(**grid[-1])._validate_params()

@@ -46,6 +46,8 @@ def grid_points(ranks: Any, shrinkages: Any) -> list[tuple[Any, Any]]:
     for name, values in (("ranks", ranks), ("shrinkages", shrinkages)):
         if getattr(values, "ndim", 1) == 0:
             raise ValueError(f"{name} must be a sequence of values to try, got {values!r}.")
+    ranks = [rank.item() if isinstance(rank, np.generic) else rank for rank in ranks]
+    shrinkages = [float(a) + 0.0 if isinstance(a, Real) else a for a in shrinkages]  # no -0.0
     # by repr: rank 1 is not 1.0, and what is no number need not have a hash
     pairs = list({repr(pair): pair for pair in product(ranks, shrinkages)}.values())
     if not pairs:
