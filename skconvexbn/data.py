@@ -9,6 +9,8 @@ import numpy as np
 # Weights below this fraction of the largest are zero: all that there can be of them do not change
 # a sum, and entries of Q, which grow as w^-1/2, stay in the range of float32.
 NEGLIGIBLE = 1e-30
+# Least sum of weights: Q of fewer has entries whose squares overflow.
+LEAST_WEIGHT = 1e-300
 
 
 def counted(w: np.ndarray) -> np.ndarray:
@@ -44,10 +46,12 @@ class DistinctRows:
         """Merge equal rows of X (n, d); rows of next to no weight are dropped."""
         eps = float(np.finfo(X.dtype).eps)
         with np.errstate(over="ignore"):
-            if not np.isfinite(w.sum()):
-                raise ValueError(
-                    "Sample weights add up to more than float64 holds; divide them by the largest."
-                )
+            weight = w.sum()
+        if not LEAST_WEIGHT <= weight < np.inf:
+            raise ValueError(
+                f"Sample weights add up to {weight:.3g}, whose root or inverse float64 does not "
+                "hold; divide them by the largest."
+            )
         kept = counted(w)
         X, Y, w = (a[kept].astype(np.float64, copy=False) for a in (X, Y, w))
         rows = np.ascontiguousarray(X + 0.0)  # -0.0 and 0.0 are one value
