@@ -27,8 +27,8 @@ MAX_SUPPORTS = 12
 MAX_JOINED = 3
 # Angle below which maximisers count as one, and neurons are merged while descending.
 SAME_DIRECTION = 1e-3
-# Rounds in which the gap halves at least; one at a gap of tol or less, where zero is in reach.
-PATIENCE = 10
+# Rounds in which the gap halves at least, above tol and below, where the next may well end at zero.
+PATIENCE, LITTLE_PATIENCE = 10, 2
 
 
 def violated_condition(problem: Problem, basis: Basis) -> str | None:
@@ -143,7 +143,7 @@ def _rounds(problem: Problem, best: Incumbent, tol: float) -> Iterator[str]:
         joined, dual_norm = _copositive_maximum(U, P, None if best.last_round else limit)
         best.offer_dual(V, dual_norm)
         joined = joined[np.linalg.norm(joined @ U, axis=1) > limit]
-        idle = best.gap > gaps[-1 if best.gap <= tol else -PATIENCE] / 2
+        idle = best.gap > gaps[-(LITTLE_PATIENCE if best.gap <= tol else PATIENCE)] / 2
         gaps.append(best.gap)
         if idle or not len(joined):  # optimal, or the bound on the dual norm is not tight
             best.finished = True
