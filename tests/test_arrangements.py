@@ -92,6 +92,12 @@ def test_count_bounds_degenerate_points_too():
         assert len(enumerate_all(Q)) <= count_arrangements(*Q.shape)
 
 
+def test_columns_without_rank_do_not_count():
+    rng = np.random.default_rng(0)
+    Q = rng.standard_normal((100, 2)) @ rng.standard_normal((2, 5))
+    assert len(enumerate_all(Q)) == 200
+
+
 def test_count_by_hand():
     assert [count_arrangements(n, 2) for n in (1, 2, 3, 10)] == [2, 4, 6, 20]
     assert count_arrangements(4, 9) == 2**4
@@ -135,6 +141,23 @@ def test_parallel_rows_are_grouped(q):
     np.testing.assert_array_equal(side, sign * sign[first[group]])
 
 
+@pytest.mark.parametrize("size", [1e-3, 1e3])  # of Q
+@pytest.mark.parametrize("weight", [1e-6, 1.0])  # of the row
+def test_slack_is_what_a_row_may_be_between_hyperplanes_that_count_as_one(size, weight):
+    angle = 8e-13
+    a = weight * np.array([np.cos(angle), np.sin(angle)])
+    Q = size * np.array([[1.0, 0.0], a, [0.0, 1.0], [0.0, 3.0]])
+    slack = enumerate_all(Q).slack
+    reached = size * weight * angle  # where the first row is zero
+    assert reached * 0.99 <= slack[1] <= 5 * reached
+    np.testing.assert_array_equal(slack[[0, 2, 3]], 0)
+
+
+def test_multiples_of_rows_have_no_slack():
+    Q = np.random.default_rng(0).standard_normal((6, 3))
+    assert not enumerate_all(np.concatenate([Q, 3 * Q, -0.7 * Q])).slack.any()
+
+
 @pytest.mark.parametrize("seed", [19, 136, 191, 456, 577, 657, 788])
 def test_clusters_of_rows_hide_no_wide_cell(seed):
     """Points between hyperplanes that counted as one stood for no cell, and wide ones were lost."""
@@ -159,6 +182,19 @@ def test_sampling_drops_duplicates_and_packs_bits():
     np.testing.assert_array_equal(np.unique(arrangements.masks(), axis=0), masks)
     assert arrangements.bits.nbytes <= len(masks) * 13
     assert not arrangements.complete
+
+
+def test_sampled_directions_are_those_of_their_masks():
+    rng = np.random.default_rng(0)
+    Q, H = rng.standard_normal((5, 2)), rng.standard_normal((2, 200))
+    sampled = sample(Q, H)
+    assert len(sampled) < 200
+    np.testing.assert_array_equal((Q @ sampled.directions >= 0).T, sampled.masks())
+
+
+def test_masks_are_packed_once():
+    masks = np.array([[True, False], [False, True], [True, False]])
+    assert Arrangements.from_masks(masks).masks().tolist() == [[True, False], [False, True]]
 
 
 def test_blocks_cover_all_masks(monkeypatch):

@@ -26,6 +26,7 @@ from skconvexbn import (
     convex_bn_path,
     progress,
 )
+from skconvexbn.display.regularization_path import _score_label
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -129,6 +130,24 @@ def test_convergence_shows_the_gap_as_it_was_and_as_it_is(fits):
     assert optimistic.lines_[1].get_ydata() == pytest.approx([0.25, 0.25])
 
 
+def test_rounds_last_until_the_next_and_the_level_is_the_certified_bound():
+    display = ConvergenceDisplay(
+        history=np.array([[1.0, 2.0, 1.9], [3.0, 1.8, 1.8 - 1e-9]]),
+        dual_objective=1.5,
+        zero_loss=1.0,
+        tol=1e-3,
+        certificate="search",
+    )
+    display.plot()
+    assert display.level_.get_ydata()[0] == 1.5
+    corners = display.band_.get_paths()[0].vertices.tolist()
+    assert [3.0, 2.0] in corners  # the objective of the first round until the second
+    assert [3.0, 1.9] in corners
+    display.plot(kind="gap")
+    assert {line.get_drawstyle() for line in display.lines_} == {"steps-post"}
+    assert display.lines_[0].get_ydata()[1] == pytest.approx(1e-9)
+
+
 def test_path_draws_a_line_for_each_rank_and_shrinkage(path):
     display = RegularizationPathDisplay.from_path(path)
     assert legend(display)[:2] == ["rank 1, shrinkage 0", "rank 1, shrinkage 1"]
@@ -148,6 +167,40 @@ def test_path_draws_a_line_for_each_rank_and_shrinkage(path):
         display.plot(kind="score")
 
 
+@pytest.mark.parametrize(
+    ("ranks", "shrinkages", "labels"),
+    [
+        ([1, None], [0.5, 0.5], ["rank 1", "full rank"]),
+        ([2, 2], [0.0, 0.5], ["shrinkage 0", "shrinkage 0.5"]),
+    ],
+)
+def test_lines_are_called_by_what_sets_them_apart(ranks, shrinkages, labels):
+    display = RegularizationPathDisplay(
+        beta=[1.0, 1.0], rank=ranks, shrinkage=shrinkages, n_neurons=np.array([1, 2])
+    ).plot()
+    assert [line.get_label() for line in display.lines_] == labels
+
+
+def one_line(**values):
+    return RegularizationPathDisplay(
+        beta=[1.0, 0.1], rank=[1, 1], shrinkage=[0.0, 0.0], **values
+    ).plot()
+
+
+def test_numbers_of_neurons_have_whole_ticks_and_one_line_no_legend():
+    display = one_line(n_neurons=np.array([1, 2]))
+    ticks = display.ax_.get_yticks()
+    np.testing.assert_array_equal(ticks, np.round(ticks))
+    assert display.ax_.get_legend() is None
+
+
+def test_the_label_of_a_band_and_of_the_best_of_one_line():
+    display = one_line(mean_score=np.zeros(2), std_score=np.ones(2), best_index=1)
+    assert legend(display)[-1] == "best: beta 0.1"
+    display.plot(fill_between_kw={"label": "spread"})
+    assert "spread" in legend(display)
+
+
 def test_ranks_that_stop_at_the_same_directions_are_one_line():
     X = np.random.default_rng(0).standard_normal((30, 2))
     path = convex_bn_path(X, X[:, 0], betas=[2.0, 1.0], ranks=(2, None), random_state=0)
@@ -165,6 +218,21 @@ def test_beta_zero_is_shown(betas, scale):
     assert display.ax_.get_xscale() == scale
     assert display.lines_[0].get_xdata()[0] == 0
     assert legend(display) == ["objective"]
+
+
+def test_beside_zero_the_axis_is_logarithmic_down_to_the_smallest_beta():
+    display = RegularizationPathDisplay(
+        beta=[1.0, 0.1, 0.01, 0.0], rank=[1] * 4, shrinkage=[0] * 4, n_neurons=np.arange(4)
+    ).plot()
+    assert display.ax_.xaxis.get_transform().linthresh == 0.01
+
+
+@pytest.mark.parametrize(("least", "label"), [(1e-2, "0.1"), (1e-4, "$\\mathdefault{10^{-1}}$")])
+def test_ticks_over_many_decades_are_powers_of_ten(least, label):
+    display = RegularizationPathDisplay(
+        beta=[1.0, least], rank=[1, 1], shrinkage=[0, 0], n_neurons=np.arange(2)
+    ).plot()
+    assert display.ax_.xaxis.get_major_formatter()(0.1) == label
 
 
 @pytest.mark.parametrize("negate", [False, True])
@@ -210,6 +278,14 @@ def test_names_of_scores(scoring, name):
     assert legend(display)[0] == "mean test score"
 
 
+@pytest.mark.parametrize(
+    ("name", "negate", "label"),
+    [("r2", False, "r2"), ("r2", True, "negative r2"), ("neg_log_loss", True, "log loss")],
+)
+def test_names_of_negated_scores(name, negate, label):
+    assert _score_label(name, negate) == label
+
+
 def test_a_path_of_something_else_is_refused():
     with pytest.raises(TypeError, match="takes what convex_bn_path returned, got dict"):
         RegularizationPathDisplay.from_path({"beta": [1.0]})
@@ -238,6 +314,13 @@ def test_neurons_are_active_where_the_network_says(fits, name):
     assert display.ax_[0].get_ylabel() == "samples, by prediction"
 
 
+def test_the_axis_says_what_samples_are_ordered_by():
+    model = ConvexBNRegressor(beta=0.3, rank=1).fit(X, Y)
+    for y, name in ((None, "prediction"), (Y, "y")):
+        display = NeuronsDisplay.from_estimator(model, X, y, kind="activations")
+        assert display.ax_.get_ylabel() == f"samples, by {name}"
+
+
 def test_neurons_by_class_with_names_of_features():
     frame = pd.DataFrame(X, columns=["a", "b"])
     model = ConvexBNClassifier(beta=0.3, tol=1e-2, random_state=0).fit(frame, LABELS)
@@ -260,6 +343,26 @@ def test_neurons_by_class_with_names_of_features():
         display.plot(kind="all")
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         NeuronsDisplay.from_estimator(model, frame, LABELS[1:])
+
+
+def test_neurons_of_classes_are_separated_and_colours_symmetric():
+    display = NeuronsDisplay(
+        activations=np.array([[True], [False], [True]]),
+        weights=np.array([[1.0], [-3.0]]),
+        values=np.array([0, 0, 1]),
+    ).plot()
+    upper, _ = display.ax_
+    assert [line.get_ydata()[0] for line in upper.get_lines()] == [1.5]
+    assert display.weights_image_.get_clim() == (-3.0, 3.0)
+
+
+@pytest.mark.parametrize(("d", "shown"), [(20, True), (21, False)])
+def test_up_to_twenty_features_have_names(d, shown):
+    display = NeuronsDisplay(
+        activations=np.ones((2, 1), bool), weights=np.ones((d, 1)), values=np.arange(2)
+    ).plot(kind="weights")
+    labels = [text.get_text() for text in display.ax_.get_yticklabels()]
+    assert (labels == [f"x{k}" for k in range(d)]) == shown
 
 
 def test_neurons_of_none():
@@ -340,6 +443,14 @@ def test_lines_where_no_bar_can_be_shown(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     model.fit(X, Y)
     assert len(capsys.readouterr().out.splitlines()) == 1 + len(model.history_)
+
+
+def test_one_is_verbose_in_lines_on_a_terminal_too(monkeypatch, capsys):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    model = ConvexBNRegressor(verbose=1, rank=1).fit(X, Y)
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(model.history_)
+    assert not screen.getvalue()
 
 
 @pytest.mark.parametrize(

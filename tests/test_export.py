@@ -111,6 +111,11 @@ def test_torch_has_the_same_outputs(name, folded, bits):
         assert_close(network(rows).numpy(), raw(model, rows.double().numpy()), bits)
 
 
+@pytest.mark.parametrize("name", ["no neurons", "no neurons, classes", "gates, no neurons"])
+def test_networks_without_neurons_have_nothing_to_unlearn(name):
+    assert not fitted(name)[-1].to_torch()[2].weight.any()
+
+
 WEIGHTED = [(name, "weighted") for name in ("one output", "shrunk", "binary")]
 
 
@@ -237,14 +242,17 @@ def test_exports_need_a_fit(estimator):
             export()
 
 
-def convert(model, rows, options=None, **params):
-    """Outputs in ONNX Runtime, by name."""
-    reason = "the extra onnx is not installed"
-    skl2onnx = pytest.importorskip("skl2onnx", reason=reason)
-    runtime = pytest.importorskip("onnxruntime", reason=reason)
+def to_onnx(*args, **params):
+    skl2onnx = pytest.importorskip("skl2onnx", reason="the extra onnx is not installed")
     import skconvexbn.onnx  # noqa: F401
 
-    onnx = skl2onnx.to_onnx(model, rows[:1], options=options, **params).SerializeToString()
+    return skl2onnx.to_onnx(*args, **params)
+
+
+def convert(model, rows, options=None, **params):
+    """Outputs in ONNX Runtime, by name."""
+    runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    onnx = to_onnx(model, rows[:1], options=options, **params).SerializeToString()
     session = runtime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, {"X": rows}), strict=True))
@@ -265,6 +273,13 @@ def test_onnx_predicts_the_same(name, bits):
     assert outputs["probabilities"].dtype == rows.dtype
     assert_close(outputs["probabilities"], pipeline[-1].predict_proba(expected), bits)
     np.testing.assert_array_equal(outputs["label"], pipeline[-1].predict(expected))
+
+
+@pytest.mark.parametrize("name", ["one output", "several outputs"])
+def test_onnx_declares_the_number_of_outputs(name):
+    model = fitted(name)[-1]
+    (output,) = to_onnx(model, X_NEW[:1]).graph.output
+    assert output.type.tensor_type.shape.dim[1].dim_value == model.coefs_[1].shape[1]
 
 
 @pytest.mark.parametrize("loss", ["log_loss", "squared_error"])

@@ -11,9 +11,11 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import train_test_split
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
+from skconvexbn.problem import relative_gap
 from skconvexbn.whitening import Whitening
 
 RNG = np.random.default_rng(7)
+VARIES_BY_ROUNDING = np.where(np.arange(20) % 2, 1.0, 1.0 + 3 * 2.0**-52)
 
 
 def test_two_samples_one_feature():
@@ -61,6 +63,10 @@ def test_a_constant_column_is_known_however_many_rows(n, value):
     assert two.mean[1] == value
     np.testing.assert_allclose(two.singular_values, one.singular_values, rtol=1e-12)
     assert not two.basis().weights[1].any()
+
+
+def test_a_column_that_varies_by_rounding_is_constant():
+    assert Whitening.fit(VARIES_BY_ROUNDING[:, None], np.ones(20)).basis().rank == 0
 
 
 def test_a_constant_column_that_changes_later_has_no_effect():
@@ -126,6 +132,13 @@ def test_constant_targets():
     assert model.n_neurons_ == 0
     assert model.converged_
     np.testing.assert_allclose(model.predict(X), 7.0)
+
+
+def test_targets_that_vary_by_rounding_are_constant():
+    X = RNG.standard_normal((20, 2))
+    model = ConvexBNRegressor(beta=1e-18, random_state=0).fit(X, VARIES_BY_ROUNDING)
+    assert model.zero_loss_ == 0
+    assert model.n_neurons_ == 0
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0, 1e8])
@@ -249,6 +262,16 @@ def test_huge_and_tiny_scales(scale):
     np.testing.assert_allclose(
         target.fit(X, scale * y).predict(X) / scale, plain.predict(X), atol=1e-5
     )
+
+
+def test_gaps_of_tiny_targets_are_relative_all_the_same():
+    X, y = RNG.standard_normal((30, 3)), RNG.standard_normal(30)
+    gaps = []
+    for size in (1.0, 1e-100):
+        model = ConvexBNRegressor(random_state=0).fit(X, size * y)
+        gaps.append(relative_gap(model.dual_gap_, model.zero_loss_))
+    assert gaps[0] > 1e-6
+    assert gaps[1] == pytest.approx(gaps[0], rel=1e-3)
 
 
 def test_linear_targets_are_fitted_linearly():

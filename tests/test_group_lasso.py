@@ -1,13 +1,38 @@
-"""Output weights of given neurons: systems of neurons with one row, and of many outputs."""
+"""Output weights of given neurons: optimal; systems of neurons with one row, of many outputs."""
 
 import numpy as np
 import pytest
 
 from skconvexbn import ConvexBNClassifier
+from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
+from skconvexbn.problem import Problem
 from skconvexbn.solvers import group_lasso
-from skconvexbn.solvers.group_lasso import _newton_step
+from skconvexbn.solvers.group_lasso import _newton_step, _sandwich
 
 RNG = np.random.default_rng(5)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("loss", [SquaredError(), BinaryLogLoss(), MultinomialLogLoss()])
+def test_output_weights_are_optimal(loss, fit_intercept):
+    """Gradients of the loss are beta g / ||g||, and of neurons without weights no larger."""
+    rng = np.random.default_rng(0)
+    n, m, C = 60, 12, 1 if isinstance(loss, BinaryLogLoss) else 3
+    R = np.maximum(rng.standard_normal((n, m)), 0.0)
+    R[:, -1] = R[:, 0] + R[:, 1]
+    w, labels = rng.uniform(0.5, 2.0, n), rng.integers(max(C, 2), size=n)
+    Y = labels[:, None].astype(float) if C == 1 else np.eye(C)[labels]
+    Y = Y + loss.quadratic * rng.standard_normal(Y.shape)
+    problem = Problem(np.eye(n), Y, w, loss, 4.0, fit_intercept)
+    G, b = group_lasso.group_lasso(problem, R, 0.1 * rng.standard_normal((m, C)), np.zeros(C))
+    gradient = loss.gradient(R @ G + b, Y, w)
+    norms = np.linalg.norm(G, axis=1)
+    used = norms > 0
+    assert 0 < used.sum() < m
+    unit = G[used] / norms[used, None]
+    np.testing.assert_allclose((R.T @ gradient)[used], -4.0 * unit, atol=1e-7)
+    assert np.linalg.norm(R.T @ gradient, axis=1).max() <= 4.0 + 1e-7
+    np.testing.assert_allclose(gradient.sum(axis=0) if fit_intercept else b, 0.0, atol=1e-7)
 
 
 @pytest.mark.parametrize("extra", [0, 1, 3])  # neurons and intercepts beside those of one row
@@ -46,3 +71,11 @@ def test_newton_step_where_a_neuron_of_one_row_has_no_curvature():
     D[1] = 0.0
     step = _newton_step(R, D, np.zeros((3, 1, 1)), np.array([[1.0], [0.0], [2.0]]))
     np.testing.assert_allclose(step, [[1.0], [0.0], [2.0]], rtol=1e-9)
+
+
+def test_products_of_features_come_in_blocks_of_rows(monkeypatch):
+    rng = np.random.default_rng(0)
+    R, D = rng.standard_normal((7, 3)), rng.standard_normal((7, 2, 2))
+    monkeypatch.setattr(group_lasso, "BLOCK_ENTRIES", 2 * 3**2)
+    expected = np.einsum("kj,kcd,kl->jcld", R, D, R)
+    np.testing.assert_allclose(_sandwich(R, D), expected, rtol=1e-12, atol=1e-12)

@@ -26,6 +26,7 @@ from skconvexbn import (
     ConvexBNRegressorCV,
 )
 from skconvexbn.model_selection.candidates import _candidate_fits, fit_path
+from skconvexbn.model_selection.folds import as_fold
 from skconvexbn.model_selection.scores import neg_brier_score, neg_log_loss
 from skconvexbn.network import Network
 from skconvexbn.task import Task
@@ -629,6 +630,13 @@ def test_folds_that_cannot_be_fitted_or_scored_are_named(data, folds, message):
     X, _, weight, _ = data
     with pytest.raises(ValueError, match=message):
         ConvexBNClassifierCV(cv=folds).fit(X, ROWS > 60, sample_weight=weight * (ROWS > 4))
+
+
+@pytest.mark.parametrize("bad", [-25, 24])
+def test_an_index_out_of_range_is_refused(bad):
+    with pytest.raises(ValueError, match=f"cv has index {bad}, X has 24 samples"):
+        as_fold(([0, bad], [1]), 24)
+    assert as_fold(([-24, 23], [1]), 24)[0].tolist() == [-24, 23]
 
 
 def test_a_splitter_without_folds_is_refused(data):

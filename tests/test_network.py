@@ -8,6 +8,7 @@ import torch
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor
 from skconvexbn.network import BLOCK_ENTRIES, Network
+from skconvexbn.whitening import Whitening
 
 RNG = np.random.default_rng(6)
 
@@ -84,14 +85,33 @@ def test_folded_weights_predict_the_same():
     )
 
 
-def test_a_pure_bias_neuron_keeps_a_direction():
-    """Constant targets without intercept: a neuron may be a pure bias; BN must not be 0/0."""
-    X = RNG.standard_normal((30, 2))
-    model = ConvexBNRegressor(beta=0.01, fit_intercept=False).fit(X, np.ones(30))
-    assert np.all(np.isfinite(model.hidden_directions_))
-    np.testing.assert_allclose(
-        np.linalg.norm((X - model.mean_) @ model.hidden_directions_, axis=0), 1
-    )
+def test_a_neuron_that_is_a_pure_bias_has_a_direction_of_unit_norm():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 3))
+    basis = Whitening.fit(X, np.ones(30)).basis(rank=2)
+    network = Network.from_neurons(basis, np.eye(3)[:, [2, 0]], np.ones((2, 1)), np.zeros(1))
+    assert network.gamma.tolist() == [0.0, 1.0]
+    Z = (X - network.mean) @ network.directions
+    np.testing.assert_allclose(np.linalg.norm(Z, axis=0), 1)
+    np.testing.assert_allclose(network.deviations, Z.std(axis=0))
+
+
+@pytest.mark.parametrize("activation", ["relu", "gated_relu"])
+def test_an_average_has_the_mean_of_outputs_and_all_neurons(activation):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((30, 3)), rng.standard_normal(30) + 5
+    models = [
+        ConvexBNRegressor(beta=beta, rank=rank, activation=activation, random_state=0).fit(X, y)
+        for beta, rank in ((1e3, None), (0.3, 2), (0.1, None))
+    ]
+    assert not models[0].n_neurons_
+    shares = [0.2, 0.3, 0.5]
+    network = Network.average([model._network for model in models], shares)
+    expected = np.sum([s * m.predict(X) for s, m in zip(shares, models, strict=True)], axis=0)
+    np.testing.assert_allclose(network.output(X)[:, 0], expected, rtol=1e-12)
+    for name in ("gamma", "alpha", "deviations", "directions"):
+        parts = [getattr(model._network, name) for model in models]
+        np.testing.assert_array_equal(getattr(network, name), np.concatenate(parts, axis=-1))
 
 
 @pytest.mark.parametrize(("gated", "most"), [(False, 1.1), (True, 2.3)])

@@ -6,8 +6,8 @@ import pytest
 
 from skconvexbn.arrangements import enumerate_all, sample
 from skconvexbn.oracle import cones
-from skconvexbn.oracle.cones import in_arrangements, project_onto_cone
-from skconvexbn.oracle.multi_start import multi_start
+from skconvexbn.oracle.cones import Cuts, gated_dual_norm, in_arrangements, project_onto_cone
+from skconvexbn.oracle.multi_start import multi_start, step_scale
 
 RNG = np.random.default_rng(3)
 
@@ -78,6 +78,25 @@ def test_sampled_arrangements_equal_the_convex_program():
     np.testing.assert_allclose(in_arrangements(Q, V, arrangements, 0.0).dual_norm, best, atol=1e-6)
 
 
+def test_maxima_know_their_arrangement_in_every_block(monkeypatch):
+    Q, V = problem()
+    every = enumerate_all(Q)
+    gated = gated_dual_norm(Q, V, every)
+    monkeypatch.setattr("skconvexbn.arrangements.BLOCK_ENTRIES", 2 * len(Q))
+    assert gated_dual_norm(Q, V, every) == pytest.approx(gated, rel=1e-12)
+    cuts = in_arrangements(Q, V, every, 0.0)
+    signs = np.where(every.masks(cuts.index), 1.0, -1.0)
+    assert (signs * (Q @ cuts.H).T).min() >= -1e-9
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_both_signs_of_singular_vectors_are_starts(sign):
+    Q, V = np.eye(1), sign * np.array([[3.0, 4.0]])
+    half_line = sample(Q, np.ones((1, 1)))
+    cuts = in_arrangements(Q, V, half_line, 0.0, seed=None)
+    assert cuts.dual_norm == pytest.approx(5.0, rel=1e-12)
+
+
 def test_limit_passes_over_small_maxima_only():
     Q, V = problem()
     everything = in_arrangements(Q, V, enumerate_all(Q), 0.0)
@@ -89,12 +108,49 @@ def test_limit_passes_over_small_maxima_only():
 
 
 @pytest.mark.parametrize("C", [1, 2])
+def test_what_is_passed_over_is_bounded_all_the_same(C):
+    Q, V = problem(C=C)
+    everything = in_arrangements(Q, V, enumerate_all(Q), 0.0).dual_norm
+    none = in_arrangements(Q, V, enumerate_all(Q), 10 * everything)
+    assert len(none) == 0
+    assert everything <= none.dual_norm <= 10 * everything
+    enough = in_arrangements(Q, V, enumerate_all(Q), 0.0, enough=lambda n: n >= 3)
+    assert len(enough) >= 3
+    assert enough.dual_norm == np.inf
+
+
+@pytest.mark.parametrize("C", [1, 2])
 def test_multi_start_is_near_the_exact_maximum_and_never_above(C):
     for _ in range(5):
         Q, V = problem(C=C)
         exact = in_arrangements(Q, V, enumerate_all(Q), 0.0).dual_norm
         found = multi_start(Q, V, RNG.standard_normal((3, 100)))
         assert 0.999 * exact <= found <= exact * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("C", [1, 2])
+def test_multi_start_beside_a_long_column(C):
+    Q, V = problem(C=C)
+    Q[:, -1] *= 1e3
+    exact = in_arrangements(Q, V, enumerate_all(Q), 0.0).dual_norm
+    scale = step_scale(Q, np.ones(len(Q)))
+    found = multi_start(Q, V, RNG.standard_normal((3, 100)), scale=scale)
+    assert 0.999 * exact <= found <= exact * (1 + 1e-9)
+
+
+def test_long_columns_alone_are_stepped_along_more_slowly():
+    Q, w = np.diag([1.0, 0.25, 0.5 * (1 + 1e-12)]), np.array([16.0, 4.0, 4.0])
+    np.testing.assert_array_equal(step_scale(Q, w), [[0.25], [1.0], [1.0]])
+
+
+@pytest.mark.parametrize("C", [1, 2])
+def test_multi_start_scales_with_V(C):
+    Q, V = problem(C=C)
+    starts = RNG.standard_normal((3, 50))
+    expected = multi_start(Q, V, starts)
+    for size in (1e-200, 1e150):
+        assert multi_start(Q, size * V, starts) == pytest.approx(size * expected, rel=1e-6)
+    assert multi_start(Q, 0.0 * V, starts) == 0.0
 
 
 def test_maxima_of_nearly_equal_value_are_not_one():
@@ -132,6 +188,17 @@ def test_worst_lists_each_direction_once():
     close = np.round(np.concatenate([worst.H.T, worst.G], axis=1), 6)
     assert len(np.unique(close, axis=0)) == len(worst)
     assert len(cuts.worst(0.0, 5)) == 5
+
+
+def test_cuts_keep_the_bound_of_those_left_out():
+    h, g = np.array([[0.6, 0.6], [0.8, 0.8]]), np.array([[1.0], [-1.0]])
+    cuts = Cuts(np.array([1.0, 2.0]), np.array([3, 4]), h, g, 5.0)
+    worst = cuts.worst(0.0, 10)
+    assert worst.index.tolist() == [4, 3]  # the same h for another g is another direction
+    assert worst.dual_norm == 5.0
+    for both in (cuts.join(Cuts.none(2, 1)), Cuts.none(2, 1).join(cuts)):
+        assert both.values.tolist() == [1.0, 2.0]
+        assert both.dual_norm == 5.0
 
 
 @pytest.mark.parametrize("size", [1e-150, 1e100])

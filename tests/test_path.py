@@ -8,6 +8,7 @@ from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor, convex_bn_path, task
+from skconvexbn.model_selection.path import descending, grid_points
 from skconvexbn.solvers.descent import descend
 from skconvexbn.whitening import Whitening
 
@@ -218,6 +219,19 @@ def test_bad_arguments(diabetes, params, message):
         convex_bn_path(*diabetes, **params)
 
 
+@pytest.mark.parametrize("betas", [["1", "2"], [True], [np.inf, 1.0], [np.nan]])
+def test_betas_are_finite_numbers(betas):
+    with pytest.raises(ValueError, match="betas must be a non-empty sequence of finite numbers"):
+        descending(betas)
+
+
+def test_what_is_no_rank_is_refused_as_such(diabetes):
+    assert grid_points([1, 1, 1.0], [0.0]) == [(1, 0.0), (1.0, 0.0)]
+    for ranks in ([1, 1.0], [[1]]):
+        with pytest.raises(ValueError, match="'rank' parameter of convex_bn_path must be"):
+            convex_bn_path(*diabetes, betas=1, ranks=ranks)
+
+
 def test_unknown_parameters_are_refused(diabetes):
     with pytest.raises(TypeError, match="convex_bn_path has no parameter 'alpha'; besides its own"):
         convex_bn_path(*diabetes, alpha=1.0)
@@ -240,11 +254,24 @@ def test_path_of_constant_features_ends_once_nothing_changes(loss):
     assert len(convex_bn_path(X, y, early_stopping=False, betas=5).beta) == 5
 
 
+def test_constant_features_without_intercept_may_have_neurons_later():
+    path = convex_bn_path(
+        np.ones((10, 1)), np.ones(10), betas=[9, 8, 0.1], early_stopping=True, fit_intercept=False
+    )
+    assert path.n_neurons.tolist() == [0, 0, 1]
+
+
 def test_path_of_constant_targets_ends_at_once():
     X = np.random.default_rng(0).standard_normal((20, 2))
     path = convex_bn_path(X, np.ones(20), random_state=0)
     assert len(path.beta) == 1
     assert path.n_neurons[0] == 0
+
+
+def test_a_path_of_constant_targets_has_a_positive_beta():
+    X = np.random.default_rng(0).standard_normal((10, 2))
+    path = convex_bn_path(X, np.ones(10), betas=3)
+    assert path.beta[0] > 0
 
 
 def test_networks_of_a_path_share_no_arrays():

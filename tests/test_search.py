@@ -6,7 +6,17 @@ import torch
 from reference import basis
 
 from skconvexbn.arrangements import enumerate_all
-from skconvexbn.oracle.ascent import Slope, fast_bfloat16, normalise
+from skconvexbn.oracle.ascent import (
+    LAST_STEP,
+    N_FINE,
+    Slope,
+    _climb,
+    _finish,
+    _step_sizes,
+    ascend,
+    fast_bfloat16,
+    normalise,
+)
 from skconvexbn.oracle.cones import in_arrangements
 from skconvexbn.oracle.hopping import BasinHopping, turns
 from skconvexbn.oracle.multi_start import multi_start, step_scale
@@ -180,6 +190,51 @@ def test_the_highest_climbs_are_finished_and_the_others_cut_short(n_outputs, mon
     lost = 1 - some.values / whole.values
     assert -1e-3 < lost.min() < lost.max() < 0.2
     assert 1e-3 < lost[~same].median() < 0.05
+
+
+def starts_of(N, C=1):
+    """Q, V, starts, signs and steps of an ascent."""
+    rng = np.random.default_rng(0)
+    Q, V, H = (
+        torch.tensor(rng.standard_normal(shape), dtype=torch.float32)
+        for shape in ((40, 5), (40, C), (5, N))
+    )
+    return Q, V, normalise(H), torch.ones(N), torch.ones(N)
+
+
+def test_one_start_climbs_to_the_end_whatever_share_does():
+    some, every = (ascend(*starts_of(1), 30, 10, kept) for kept in (0.1, 1.0))
+    np.testing.assert_array_equal(some, every)
+
+
+@pytest.mark.parametrize("C", [1, 2])
+def test_climbs_end_at_the_highest_of_the_last_points(C):
+    Q, V, H, sign, eta = starts_of(20, C)
+    etas, slope = _step_sizes(eta, N_FINE, 0.3), Slope(Q, V, torch.float32)
+    points = [_climb(slope, H, torch.zeros_like(H), sign, etas[:k])[0] for k in range(N_FINE + 1)]
+    values = torch.stack([(slope(x) * x).sum(dim=0) for x in points])
+    end = _finish(slope, slope, H, torch.zeros_like(H), sign, etas)
+    np.testing.assert_allclose((slope(end) * end).sum(dim=0), values.amax(dim=0), rtol=1e-5)
+    assert len(set(values.argmax(dim=0).tolist())) > 1
+
+
+def test_steps_are_geometric_from_the_first_to_the_last():
+    etas = _step_sizes(torch.tensor([1.0, 0.1], dtype=torch.float64), 3, 0.01)
+    np.testing.assert_allclose(etas, [[1.0, 0.1], [0.1, 0.1**1.5], [0.01, 0.01]])
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_narrow_maxima_are_climbed_in_float32(narrow, monkeypatch):
+    types = []
+
+    def slope(Q, V, dtype, metric=None):
+        types.append(dtype)
+        return Slope(Q, V, torch.float32, metric)
+
+    monkeypatch.setattr("skconvexbn.oracle.ascent.Slope", slope)
+    monkeypatch.setattr("skconvexbn.oracle.ascent.fast_bfloat16", lambda device: True)
+    ascend(*starts_of(3), 10, 10, 1.0, last_step=LAST_STEP / (1 + narrow))
+    assert (torch.bfloat16 in types) != narrow
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -37,6 +38,11 @@ def _two_threads():
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+def in_a_new_thread(function, *args):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *args).result()
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])
@@ -107,12 +113,18 @@ def test_a_thread_that_is_new_while_others_are_limited_gets_its_number_back(two_
 
 
 def test_what_other_threads_set_is_not_made_ones_own(two_threads):
-    other = threading.Thread(target=torch.set_num_threads, args=(1,))  # for new threads too
-    other.start()
-    other.join()
+    in_a_new_thread(torch.set_num_threads, 1)  # for new threads too
     with one_thread():
         pass
     assert torch.get_num_threads() == 2
+
+
+def test_new_threads_get_the_number_they_got_before(two_threads):
+    in_a_new_thread(torch.set_num_threads, 3)
+    with one_thread():
+        pass
+    assert torch.get_num_threads() == 2
+    assert in_a_new_thread(torch.get_num_threads) == 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
