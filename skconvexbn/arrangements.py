@@ -180,7 +180,7 @@ def _group_parallel(A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         leader = left[leaders][of]
         cosine = np.einsum("ij,ij->i", A[left], A[leader])
         distance = np.linalg.norm(A[left] - cosine[:, None] * A[leader], axis=1)
-        same = (distance < SAME_ANGLE) | (left == leader)
+        same = (distance < SAME_ANGLE) | (left == leader)  # one at least: the loop ends
         first[left[same]], side[left[same]] = leader[same], np.sign(cosine[same])
         left = left[~same]
     first, group = np.unique(first, return_inverse=True)
@@ -224,7 +224,7 @@ def _cut(
     on_plane = _cell_points(restricted[first]) @ complement.T
     Z = on_plane @ R.T
     with np.errstate(divide="ignore"):
-        t = -Z / (R @ a)  # at on_plane + t a a hyperplane is met
+        t = -Z / (R @ a)  # on_plane + t * a lies on a hyperplane
     # Half of the way to the first of them, on either side: cells may be far wider on one.
     up = np.minimum(np.where(t > 0, t, np.inf).min(axis=1), 2.0)[:, None] / 2 * a
     down = np.minimum(np.where(t < 0, -t, np.inf).min(axis=1), 2.0)[:, None] / 2 * a

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from abc import ABCMeta, abstractmethod
+from collections.abc import Iterable
 from contextlib import suppress
 from copy import deepcopy
 from datetime import date, time, timedelta
@@ -46,7 +47,7 @@ MIN_SPREAD, MAX_SPREAD = 1e-305, 1e307
 # Larger ones change no fit, and float32, in which searches climb, resolves no more kinks.
 BIAS_SCALES = [StrOptions({"auto"}), Interval(Real, 0, 1e6, closed="right")]
 # bias_scale="auto" where shrinkage > 0.
-BIAS_SCALE = 3.0
+AUTO_BIAS_SCALE = 3.0
 # What to do about the gap of a fit, by what ended it.
 ADVICE: dict[Ending, str] = {
     "Ctrl-C": "no full search vouches for it: fit again.",
@@ -86,10 +87,10 @@ def for_each(weight: Any, X: Any) -> Any:
 
 
 def resolve_bias_scale(bias_scale: Any, shrinkage: float) -> float:
-    """The number that "auto" stands for: 1 in the paper's network."""
+    """As a number: "auto" is 1 without shrinkage, as in the paper, else AUTO_BIAS_SCALE."""
     if not isinstance(bias_scale, str):
         return float(bias_scale)
-    return BIAS_SCALE if shrinkage else 1.0
+    return AUTO_BIAS_SCALE if shrinkage else 1.0
 
 
 def _as_numbers(y: Any) -> Any:
@@ -144,7 +145,8 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         """Errors of an inherited constructor name the class that was called."""
         super().__init_subclass__(**kwargs)
         old: Any = cls.__init__
-        if isinstance(old, FunctionType) and "__init__" not in vars(cls):
+        ours = cls.__module__.startswith(f"{__package__}.")  # users may combine constructors
+        if ours and isinstance(old, FunctionType) and "__init__" not in vars(cls):
             init = FunctionType(old.__code__, old.__globals__, old.__name__, None, old.__closure__)
             init.__kwdefaults__, init.__annotations__ = old.__kwdefaults__, old.__annotations__
             init.__qualname__ = f"{cls.__qualname__}.__init__"
@@ -209,13 +211,14 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
                 stacklevel=stacklevel,
             )
 
-    def _warn_of_fragile(self, fit: Fit) -> None:
+    def _warn_of_fragile(self, fits: Iterable[Fit]) -> None:
         """Warn of directions along which predictions hang on the last digits of new rows."""
-        fragile = fit.basis.n_fragile
-        if fragile and fit.n_neurons:
+        bases = {id(fit.basis): fit.basis for fit in fits if fit.n_neurons}.values()
+        fragile, rank = max(((basis.n_fragile, basis.rank) for basis in bases), default=(0, 0))
+        if fragile:
             warnings.warn(
                 f"Some columns of X are nearly combinations of others: along {fragile} of "
-                f"{fit.basis.rank} directions rows vary by less than {NOISE:g} of a column's "
+                f"{rank} directions rows vary by less than {NOISE:g} of a column's "
                 "standard deviation, and noise that small in new rows changes predictions; use "
                 "shrinkage > 0, a smaller rank or fewer columns.",
                 UserWarning,

@@ -9,7 +9,7 @@ import numpy as np
 # Weights below this fraction of the largest are zero: all that there can be of them do not change
 # a sum, and entries of Q, which grow as w^-1/2, stay in the range of float32.
 NEGLIGIBLE = 1e-30
-# Least sum of weights: Q of fewer has entries whose squares overflow.
+# Least sum of weights, well above where inverses and squares of Q overflow (1e-307).
 LEAST_WEIGHT = 1e-300
 
 
@@ -49,8 +49,8 @@ class DistinctRows:
             weight = w.sum()
         if not LEAST_WEIGHT <= weight < np.inf:
             raise ValueError(
-                f"Sample weights add up to {weight:.3g}, whose root or inverse float64 does not "
-                "hold; divide them by the largest."
+                f"Sample weights add up to {weight:.3g}, which is not between {LEAST_WEIGHT:g} and "
+                "the largest float64; divide them by the largest."
             )
         kept = counted(w)
         X, Y, w = (a[kept].astype(np.float64, copy=False) for a in (X, Y, w))

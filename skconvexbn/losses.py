@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,7 @@ def _functions(a: Any) -> Any:
 
 
 def _eye(like: Any) -> Any:
-    """The identity in so many dimensions as this (n, C) has outputs."""
+    """The identity of size C, with the type and device of this (n, C)."""
     return _functions(like).eye(like.shape[1], dtype=like.dtype, device=like.device)
 
 
@@ -241,16 +240,20 @@ class BinaryLogLoss(Loss):
     """sum_i w_i (log(1 + exp f_i) - y_i f_i) for one logit f and y in [0, 1]."""
 
     def rows(self, F: np.ndarray, Y: np.ndarray) -> np.ndarray:
-        return self.rows_and_mean(F, Y)[0]
-
-    def rows_and_mean(self, F: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        xp, smaller = _functions(F), _smaller_odds(F)
-        # the second part is 0 exactly where F is large and right; np.logaddexp takes twice as long
-        rows = xp.log1p(smaller) + (F.clip(0.0) - Y * F)
-        return rows[:, 0], xp.where(F >= 0, 1.0, smaller) / (1 + smaller)
+        return self._rows(F, Y, _smaller_odds(F))
 
     def mean(self, F: np.ndarray) -> np.ndarray:
+        return self._mean(F, _smaller_odds(F))
+
+    def rows_and_mean(self, F: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         smaller = _smaller_odds(F)
+        return self._rows(F, Y, smaller), self._mean(F, smaller)
+
+    def _rows(self, F: np.ndarray, Y: np.ndarray, smaller: np.ndarray) -> np.ndarray:
+        # the second part is 0 exactly where F is large and right; np.logaddexp takes twice as long
+        return (_functions(F).log1p(smaller) + (F.clip(0.0) - Y * F))[:, 0]
+
+    def _mean(self, F: np.ndarray, smaller: np.ndarray) -> np.ndarray:
         return _functions(F).where(F >= 0, 1.0, smaller) / (1 + smaller)
 
     def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -315,8 +318,9 @@ class MultinomialLogLoss(Loss):
 
 
 def _smaller_odds(F: np.ndarray) -> np.ndarray:
-    """Of one class or the other, whichever are below 1, at the logits F."""
-    return _functions(F).exp(-abs(F))
+    """exp(-|F|): the odds of the less likely class."""
+    with np.errstate(under="ignore"):
+        return _functions(F).exp(-abs(F))
 
 
 def _softmax(F: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -325,7 +329,8 @@ def _softmax(F: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     numpy's reductions along a short last axis would take most of the time of a loss.
     """
     xp = _functions(F)
-    shifted = F - reduce(xp.maximum, F.T)[:, None]
+    largest = np.ascontiguousarray(F.T).max(axis=0) if xp is np else xp.amax(F, 1)
+    shifted = F - largest[:, None]
     with np.errstate(under="ignore"):
         exp = xp.exp(shifted)
         total = exp @ xp.ones_like(exp[0])

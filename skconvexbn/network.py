@@ -126,7 +126,8 @@ class Network:
     def output(self, X: np.ndarray) -> np.ndarray:
         """Network output (n, C), in blocks of rows: memory does not grow with n times neurons."""
         size = max(16, BLOCK_ENTRIES // max(len(self.G), 1))
-        return np.concatenate([self._output(X[i : i + size]) for i in range(0, len(X), size)])
+        starts = range(0, max(len(X), 1), size)
+        return np.concatenate([self._output(X[i : i + size]) for i in starts])
 
     def _output(self, X: np.ndarray) -> np.ndarray:
         Z = self.hidden(X)

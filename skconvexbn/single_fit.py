@@ -104,7 +104,7 @@ class SingleFit(ConvexBNBase):
             If an argument or parameter is invalid, a backend does not apply, or there are too
             many arrangements or samples for it.
         TypeError
-            If X or y is a sparse matrix, or X or targets are dates.
+            If X or y is a sparse matrix, or X, targets or weights are dates.
 
         Warns
         -----
@@ -123,7 +123,7 @@ class SingleFit(ConvexBNBase):
         fit = task.solve(self.beta, self._start(task, earlier))
         model._set_fit(fit)
         self.__dict__ = model.__dict__
-        self._warn_of_fragile(fit)
+        self._warn_of_fragile([fit])
         self._warn_unless_converged(fit)
         return self
 

@@ -141,7 +141,7 @@ class Basis:
 
     @property
     def n_fragile(self) -> int:
-        """Columns of Q that NOISE in those of X moves by more than rows spread along any."""
+        """Columns of Q that noise NOISE in X moves by more than the largest deviation of any."""
         moves = np.linalg.norm(self.whitening.deviation[:, None] * self.weights, axis=0)
         return int(np.count_nonzero(NOISE * moves > self.deviations.max(initial=0.0)))
 

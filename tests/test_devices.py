@@ -9,6 +9,7 @@ from pretend_device import pretend_device
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_friedman1
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor, ConvexBNRegressorCV
+from skconvexbn.losses import BinaryLogLoss, Loss, MultinomialLogLoss, SquaredError
 from skconvexbn.oracle import search
 from skconvexbn.solvers import adaptive, measure
 from skconvexbn.solvers import torch as backend
@@ -62,6 +63,17 @@ def test_fits_stay_on_their_device_and_are_those_of_the_cpu(name, kind, monkeypa
     assert pretence is None or (pretence.calls > 100) is used
     assert model.converged_
     assert abs(model.objective_ - cpu[0]) <= cpu[1] + model.dual_gap_
+
+
+@pytest.mark.parametrize("loss", [SquaredError(), BinaryLogLoss(), MultinomialLogLoss()])
+def test_losses_make_their_constants_on_the_device(loss):
+    C = 1 if isinstance(loss, BinaryLogLoss) else 3
+    with on("cuda"):
+        F = torch.as_tensor(np.random.default_rng(0).standard_normal((5, C)), device="cuda")
+        Y, w = torch.full_like(F, 1 / C), torch.ones_like(F[:, 0])
+        loss.value_and_gradient(F, Y, w)
+        for made in (loss.hessian(F, w), loss.root(F, w), Loss.root(loss, F, w)):
+            assert made.device.type == "cuda"
 
 
 @pytest.mark.parametrize("kind", REAL)

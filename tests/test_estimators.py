@@ -545,13 +545,31 @@ def test_the_solver_gets_the_seed():
     "estimator", [ConvexBNRegressor, ConvexBNClassifier, ConvexBNRegressorCV, ConvexBNClassifierCV]
 )
 def test_unknown_parameters_are_refused_in_the_name_of_the_class(estimator):
-    class Own(estimator):
+    with pytest.raises(TypeError, match=rf"{estimator.__name__}\.__init__\(\) got .* 'alpha'"):
+        estimator(alpha=1)
+
+
+def test_constructors_of_subclasses_are_their_own():
+    class Strong(ConvexBNRegressor):
+        def __init__(self, strength=3.0):
+            super().__init__(beta=strength)
+
+    class Stronger(Strong):
         pass
 
-    for cls in (estimator, Own):
-        with pytest.raises(TypeError, match=rf"{cls.__name__}\.__init__\(\) got .* 'alpha'"):
-            cls(alpha=1)
-        assert set(cls().get_params()) == set(estimator().get_params())
+    class Mixin:
+        def __init__(self, extra=1, **params):
+            super().__init__(**params)
+            self.extra = extra
+
+    class Plain(ConvexBNRegressor):
+        pass
+
+    class Mixed(Mixin, Plain):
+        pass
+
+    assert Stronger().beta == 3.0
+    assert (Mixed().extra, Mixed(extra=5, beta=2.0).beta) == (1, 2.0)
 
 
 @pytest.mark.parametrize(("shrinkage", "b"), [(0.0, 1.0), (0.5, 3.0)])

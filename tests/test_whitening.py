@@ -163,11 +163,11 @@ def test_directions_that_float64_does_not_resolve_are_not_left_out_silently():
 def test_columns_that_nearly_depend_on_others_are_told(scale):
     """Rounding of new rows is then as large to the network as what it was fitted to."""
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((60, 3)) * [1.0, 1e3, 1e-3]  # units alone make nothing fragile
+    X = rng.standard_normal((60, 3)) * [1.0, 1e2, 1e-5]  # units alone make nothing fragile
     y = np.sin(X[:, 0])
     sound = ConvexBNRegressor(scale=scale, random_state=0).fit(X, y)
     assert sound.rank_ == 3
-    X = np.column_stack([X, X[:, 0] + 1e-3 * X[:, 1] + 1e-6 * rng.standard_normal(60)])
+    X = np.column_stack([X, X[:, 0] + 1e-2 * X[:, 1] + 1e-6 * rng.standard_normal(60)])
     match = r"along 1 of 4 directions rows vary by less than 0\.0001 of a column's"
     with pytest.warns(UserWarning, match=match):
         fragile = ConvexBNRegressor(scale=scale, random_state=0).fit(X, y)
@@ -175,6 +175,13 @@ def test_columns_that_nearly_depend_on_others_are_told(scale):
     assert np.abs(fragile.predict(moved) - fragile.predict(X)).max() > 1
     with pytest.warns(UserWarning, match=match):
         ConvexBNRegressorCV(scale=scale, betas=[1.0], shrinkages=[0.0]).fit(X, y)
+    ConvexBNRegressor(beta=1e3, scale=scale).fit(X, y)  # no neurons: nothing can change
+    if scale:
+        search = {"betas": [3.0], "shrinkages": [0.0, 0.5], "bias_scale": 1.0, "cv": 3}
+        with pytest.warns(UserWarning, match=match):
+            ConvexBNRegressorCV(average=True, **search).fit(X, y)
+        with pytest.warns(UserWarning, match=match):
+            convex_bn_path(X, y, betas=[1.0, 0.5], shrinkages=[0.5, 0.0], random_state=0)
     for cure in ({"shrinkage": 0.5}, {"rank": 3}):
         robust = ConvexBNRegressor(random_state=0, **cure).fit(X, y)
         assert np.abs(robust.predict(moved) - robust.predict(X)).max() < 1e-2

@@ -137,7 +137,7 @@ class CrossValidated(ConvexBNBase):
             If an argument or parameter is invalid, a fold cannot be fitted or scored, or all scores
             are NaN.
         TypeError
-            If X or y is a sparse matrix, or X or targets are dates.
+            If X or y is a sparse matrix, or X, targets or weights are dates.
 
         Warns
         -----
@@ -146,15 +146,15 @@ class CrossValidated(ConvexBNBase):
             that would vouch for it, or ``max_iter`` or ``max_time`` fits of candidates.
         UserWarning
             If test folds have classes that their training folds lack, scores are NaN, columns of X
-            are nearly combinations of others where the best shrinkage is 0, or float64 does not
+            are nearly combinations of others where a shrinkage in use is 0, or float64 does not
             resolve directions of unscaled features.
         """
         _raise_for_params(params, self, "fit")
         sample_weight = for_each(sample_weight, X)
         search = copy(self)  # one that fails leaves the attributes of the fit before
-        best = search._search(X, y, sample_weight, *self._route(sample_weight, params))
+        best, *others = search._search(X, y, sample_weight, *self._route(sample_weight, params))
         self.__dict__ = search.__dict__
-        self._warn_of_fragile(best)
+        self._warn_of_fragile([best, *others])
         self._warn_unless_converged(best)
         return self
 
@@ -165,8 +165,8 @@ class CrossValidated(ConvexBNBase):
         sample_weight: Any,
         split_params: dict[str, Any],
         score_params: dict[str, Any],
-    ) -> Fit:
-        """Set the results of the search and the fitted attributes; the best fit to all rows."""
+    ) -> list[Fit]:
+        """Set results and fitted attributes; the fits to all rows that are used, the best first."""
         model, grid = self._candidates()
         given = X, y
         X, y, weight = self._validate(X, y, sample_weight)
@@ -254,10 +254,10 @@ class CrossValidated(ConvexBNBase):
         seed: int,
         betas: np.ndarray,
         parallel: Parallel,
-    ) -> Fit:
+    ) -> list[Fit]:
         """Fit the best candidate to all rows, with its certificate; others that have a share too.
 
-        Those are reached along beta, from the largest that has a share.
+        The best comes first. Others are reached along beta, from the largest that has a share.
         """
         shares = self._shares().reshape(len(grid), len(betas))
         used = np.flatnonzero(shares.any(axis=1)).tolist()
@@ -273,12 +273,13 @@ class CrossValidated(ConvexBNBase):
             start = deepcopy(paths[i][j].start)  # arrays that ray returns are read-only
         best = task.solve(betas[j], start)
         self._set_fit(best)
+        self.shares_, fits = shares.ravel(), [best]
         if self.average:
             paths[i][j] = best
-            networks = [fit.network for path in paths.values() for fit in path.values()]
+            fits = [fit for path in paths.values() for fit in path.values()]
+            networks = [fit.network for fit in fits]
             self._set_network(Network.average(networks, shares[shares > 0].tolist()))
-        self.shares_ = shares.ravel()
-        return best
+        return [best, *(fit for fit in fits if fit is not best)]
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Route ``sample_weight`` and other arguments of fit to the splitter and the scorer.

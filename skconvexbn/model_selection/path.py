@@ -153,7 +153,7 @@ def convex_bn_path(
         If an argument is invalid or a backend does not apply.
     TypeError
         If beta, rank or shrinkage are given in place of their lists, the estimator has no such
-        parameter, X or y is a sparse matrix, or X or targets are dates.
+        parameter, X or y is a sparse matrix, or X, targets or weights are dates.
 
     Warns
     -----
@@ -195,6 +195,7 @@ def convex_bn_path(
             fits.append(fit)
         if fit.interrupted:
             break
+    model._warn_of_fragile(fits)
     _warn_unless_converged(fits, model)
     path = Bunch(
         **{name: np.array([getattr(fit, name) for fit in fits]) for name in (*RESULTS, "loss")},

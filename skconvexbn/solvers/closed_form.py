@@ -27,7 +27,8 @@ MAX_SUPPORTS = 12
 MAX_JOINED = 3
 # Angle below which maximisers count as one, and neurons are merged while descending.
 SAME_DIRECTION = 1e-3
-# Rounds in which the gap halves at least, above tol and below, where the next may well end at zero.
+# Rounds end once the gap has not halved in so many: above tol, and below, where one more often
+# closes it.
 PATIENCE, LITTLE_PATIENCE = 10, 2
 
 
@@ -127,8 +128,8 @@ def _labels(problem: Problem, options: Options) -> Solution:
 def _rounds(problem: Problem, best: Incumbent, tol: float) -> Iterator[str]:
     """Networks of super-samples until none of their neurons violates the dual constraint.
 
-    Or until the gap falls no further: where the bound on the dual norm is not tight there is more
-    to join in each round, to no end.
+    They also end when the gap stops falling: where the bound on the dual norm is not tight, every
+    round finds more to join.
 
     The pairs (e_k, g_k), one neuron a class, are optimal unless classes share neurons; then the
     maximisers p of the dual constraint join them and all move together.

@@ -85,7 +85,7 @@ class Measure:
 
 
 class Model:
-    """A problem on a device, in float64: features there, and targets and weights for the losses.
+    """A problem on a device, in float64: features, and the targets and weights that losses need.
 
     Metal has no float64: there only searches, in float32, run on the device. Blocks are smaller by
     the factor ``shrink``.
