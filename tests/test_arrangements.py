@@ -158,11 +158,11 @@ def test_multiples_of_rows_have_no_slack():
     assert not enumerate_all(np.concatenate([Q, 3 * Q, -0.7 * Q])).slack.any()
 
 
-@pytest.mark.parametrize("seed", [19, 136, 191, 456, 577, 657, 788])
+@pytest.mark.parametrize("seed", [30, 309, 489, 277, 334, 440, 2048, 2306])
 def test_clusters_of_rows_hide_no_wide_cell(seed):
     """Points between hyperplanes that counted as one stood for no cell, and wide ones were lost."""
     rng = np.random.RandomState(seed)
-    k, n, jitter = rng.choice([2, 3, 4]), rng.randint(8, 14), 10.0 ** -rng.choice([8, 8.5, 9])
+    k, n, jitter = rng.choice([2, 3, 4]), rng.randint(8, 14), 10.0 ** -rng.choice([8, 9, 10, 11])
     X = rng.randn(k, 3)[rng.randint(0, k, n)] + jitter * rng.randn(n, 3)
     Q = Whitening.fit(X, np.ones(n)).basis().transform(X)
     H = rng.standard_normal((4, 3000))
