@@ -213,7 +213,7 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
 
     def _warn_of_fragile(self, fits: Iterable[Fit]) -> None:
         """Warn of directions along which predictions hang on the last digits of new rows."""
-        bases = {id(fit.basis): fit.basis for fit in fits if fit.n_neurons}.values()
+        bases = {fit.basis for fit in fits if fit.n_neurons}
         fragile, rank = max(((basis.n_fragile, basis.rank) for basis in bases), default=(0, 0))
         if fragile:
             warnings.warn(

@@ -68,9 +68,9 @@ class Whitening:
         # Divided by the spread first: squares neither overflow nor vanish.
         spread = np.where(constant, 1.0, np.abs(Xc).max(axis=0))
         Xc /= spread
-        deviation = np.where(constant, 1.0, np.sqrt((w / weight) @ np.square(Xc)))
-        Xc /= deviation
-        factor = spread * deviation
+        relative = np.where(constant, 1.0, np.sqrt((w / weight) @ np.square(Xc)))
+        Xc /= relative
+        factor = spread * relative
         Xc *= np.sqrt(w / weight)[:, None]
         s, V = _right_singular(Xc, min(len(X) - 1, X.shape[1]))
         V[constant] = 0.0
@@ -78,14 +78,14 @@ class Whitening:
         noise = np.linalg.norm((rounding / factor)[:, None] * V, axis=0)
         kept = s > np.maximum(eps ** (2 / 3) * s.max(initial=0.0), noise)
         s, V = s[kept], V[:, kept]
-        n_independent, columns = len(s), factor
+        n_independent, deviation = len(s), factor
         if not scale:
             largest = factor.max(initial=0.0, where=~constant)
             unit = 1.0 if 1e-100 < largest < 1e100 or not largest else largest  # for their squares
             s, V = _of_unscaled(s, V, factor / unit)
             factor = np.full_like(factor, unit)
         s, V = np.sqrt(weight) * s, np.ascontiguousarray(V)
-        return cls(mean, factor, V, s, columns, weight, n_independent - len(s))
+        return cls(mean, factor, V, s, deviation, weight, n_independent - len(s))
 
     def basis(
         self,

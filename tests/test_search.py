@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from reference import basis
+from small_problems import DEVICES
 
 from skconvexbn.arrangements import enumerate_all
 from skconvexbn.oracle.ascent import (
@@ -21,8 +22,6 @@ from skconvexbn.oracle.cones import in_arrangements
 from skconvexbn.oracle.hopping import BasinHopping, turns
 from skconvexbn.oracle.multi_start import multi_start, step_scale
 from skconvexbn.oracle.search import Maxima, Search
-
-DEVICES = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
 
 
 def thorough(search, V, beta, around):

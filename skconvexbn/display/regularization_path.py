@@ -87,11 +87,11 @@ class RegularizationPathDisplay(Display):
         self.beta = np.asarray(beta, dtype=np.float64)
         self.rank = rank
         self.shrinkage = shrinkage
-        self.objective = None if objective is None else np.asarray(objective)
-        self.dual_objective = None if dual_objective is None else np.asarray(dual_objective)
-        self.n_neurons = None if n_neurons is None else np.asarray(n_neurons)
-        self.mean_score = None if mean_score is None else np.asarray(mean_score)
-        self.std_score = None if std_score is None else np.asarray(std_score)
+        self.objective = _optional_array(objective)
+        self.dual_objective = _optional_array(dual_objective)
+        self.n_neurons = _optional_array(n_neurons)
+        self.mean_score = _optional_array(mean_score)
+        self.std_score = _optional_array(std_score)
         self.best_index = best_index
         self.score_name = score_name
 
@@ -308,6 +308,10 @@ class RegularizationPathDisplay(Display):
             ax.yaxis.get_major_locator().set_params(integer=True)
         if kind != "n_neurons" or len(self.lines_) > 1:
             ax.legend()
+
+
+def _optional_array(values: Any) -> np.ndarray | None:
+    return None if values is None else np.asarray(values)
 
 
 def _score_label(name: str, negate: bool) -> str:

@@ -152,10 +152,10 @@ class CrossValidated(ConvexBNBase):
         _raise_for_params(params, self, "fit")
         sample_weight = for_each(sample_weight, X)
         search = copy(self)  # one that fails leaves the attributes of the fit before
-        best, *others = search._search(X, y, sample_weight, *self._route(sample_weight, params))
+        fits = search._search(X, y, sample_weight, *self._route(sample_weight, params))
         self.__dict__ = search.__dict__
-        self._warn_of_fragile([best, *others])
-        self._warn_unless_converged(best)
+        self._warn_of_fragile(fits)
+        self._warn_unless_converged(fits[0])
         return self
 
     def _search(
