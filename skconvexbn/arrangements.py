@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb
 
 import numpy as np
@@ -44,17 +44,15 @@ class Arrangements:
         return len(self.bits)
 
     @classmethod
-    def from_masks(
-        cls, masks: np.ndarray, *, complete: bool = False, slack: np.ndarray | None = None
-    ) -> Arrangements:
+    def from_masks(cls, masks: np.ndarray) -> Arrangements:
         """Pack masks (P, n) and drop duplicates; the first of equal masks keeps its place."""
         bits = np.packbits(masks, axis=1)
-        return cls(bits[_distinct(bits)], masks.shape[1], complete, slack=slack)
+        return cls(bits[_distinct(bits)], masks.shape[1])
 
     def union(self, other: Arrangements) -> Arrangements:
         """Both sets, duplicates dropped."""
         bits = np.concatenate([self.bits, other.bits])
-        return Arrangements(bits[_distinct(bits)], self.n, self.complete or other.complete)
+        return Arrangements(bits[_distinct(bits)], self.n)
 
     def masks(self, index: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Boolean masks (len(index), n)."""
@@ -128,11 +126,9 @@ def enumerate_all(Q: np.ndarray) -> Arrangements:
             f"{R.shape[1]} dimensions is too large: at most {max_count} are allowed; use "
             "arrangements='auto', fewer rows or a smaller rank."
         )
-    positive = _cell_points(R) @ R.T > 0  # (P, N)
-    masks = np.ones((len(positive), len(Q)), dtype=bool)  # zero rows: 1[0 >= 0]
-    rows = group >= 0
-    masks[:, rows] = positive[:, group[rows]] == (orientation[rows] > 0)
-    return Arrangements.from_masks(masks, complete=True, slack=slack)
+    rows, normals = group >= 0, np.zeros((len(Q), R.shape[1]))  # of zero rows 0: 1[0 >= 0]
+    normals[rows] = orientation[rows, None] * R[group[rows]]
+    return replace(sample(normals, _cell_points(R).T), complete=True, directions=None, slack=slack)
 
 
 def _hyperplanes(Q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

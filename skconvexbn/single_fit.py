@@ -136,7 +136,7 @@ class SingleFit(ConvexBNBase):
             self.backend, self.arrangements, self.activation, problem, basis
         )
         arrangements = None
-        if chosen in ("exact", "sampled") and backend != "closed_form":
+        if chosen in ("exact", "sampled"):
             arrangements = self._make_arrangements(chosen, problem, basis, seed, earlier)
         options = Options(
             tol=min(max(self.tol, MIN_TOL), MAX_TOL),

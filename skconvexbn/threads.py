@@ -52,6 +52,20 @@ class _Limits:
             torch.set_num_threads(cls.torch)  # for new threads, as before: this one ends
             entered.set()
 
+    @classmethod
+    def start_holder(cls) -> None:
+        """Return when the settings are held, or not at all after an interrupt."""
+        entered, cls.left = threading.Event(), threading.Event()
+        cls.holder = threading.Thread(target=cls.hold, args=(entered, cls.left), daemon=True)
+        try:
+            cls.holder.start()
+            entered.wait()
+        except BaseException:
+            cls.left.set()
+            if cls.holder.ident is not None:
+                cls.holder.join()
+            raise
+
 
 def _forget() -> None:
     """In a forked process, which has no other thread: those of its parent hold nothing here."""
@@ -71,29 +85,21 @@ def one_blas_thread() -> Iterator[None]:
     Threads of both would wait for one another. Meanwhile float32 is not rounded to less in torch's
     products, whatever ``torch.set_float32_matmul_precision`` says: searches would miss maxima.
     """
-    with _Limits.lock:
-        if not _Limits.blas_jobs:
-            entered, _Limits.left = threading.Event(), threading.Event()
-            _Limits.holder = threading.Thread(
-                target=_Limits.hold, args=(entered, _Limits.left), daemon=True
-            )
-            try:
-                _Limits.holder.start()
-                entered.wait()
-            except BaseException:  # an interrupt
-                _Limits.left.set()
-                if _Limits.holder.ident is not None:
-                    _Limits.holder.join()
-                raise
-        _Limits.blas_jobs += 1
+    counted = False  # not yet, if an interrupt comes here
     try:
+        with _Limits.lock:
+            if not _Limits.blas_jobs:
+                _Limits.start_holder()
+            _Limits.blas_jobs += 1
+            counted = True
         yield
     finally:
-        with _Limits.lock:
-            _Limits.blas_jobs -= 1
-            if not _Limits.blas_jobs:
-                _Limits.left.set()
-                _Limits.holder.join()
+        if counted:
+            with _Limits.lock:
+                _Limits.blas_jobs -= 1
+                if not _Limits.blas_jobs:
+                    _Limits.left.set()
+                    _Limits.holder.join()
 
 
 @contextmanager
@@ -110,17 +116,20 @@ def one_thread() -> Iterator[None]:
         if getattr(_Limits.here, "limited", False):
             yield
             return
-        with _Limits.lock:
-            own = torch.get_num_threads()
-            if _Limits.torch_jobs and own == 1:
-                own = _Limits.torch
-            _Limits.torch_jobs += 1
-            torch.set_num_threads(1)
-        _Limits.here.limited = True
+        own = None  # not yet, if an interrupt comes here
         try:
+            with _Limits.lock:
+                before = torch.get_num_threads()
+                if _Limits.torch_jobs and before == 1:
+                    before = _Limits.torch
+                _Limits.torch_jobs += 1
+                own = before
+                torch.set_num_threads(1)
+            _Limits.here.limited = True
             yield
         finally:
             _Limits.here.limited = False
-            with _Limits.lock:
-                _Limits.torch_jobs -= 1
-                torch.set_num_threads(own)
+            if own is not None:
+                with _Limits.lock:
+                    _Limits.torch_jobs -= 1
+                    torch.set_num_threads(own)

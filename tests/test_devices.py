@@ -95,6 +95,19 @@ def test_models_are_selected_on_the_device(kind):
     np.testing.assert_allclose(again, scores, rtol=1e-2)
 
 
+def test_targets_that_are_read_only_go_to_the_device_too(monkeypatch):
+    """As jobs of joblib have them, in files that processes share."""
+    model = ConvexBNClassifier(device="cuda", random_state=0)
+    training = model._training(*model._validate(*iris, None))
+    training.rows.Y.flags.writeable = training.rows.w.flags.writeable = False
+    torch.set_warn_always(True)  # warnings are errors here
+    try:
+        with on("cuda"):
+            assert model._task(training, 0).solve(1.0).device.startswith("cuda")
+    finally:
+        torch.set_warn_always(False)
+
+
 @pytest.mark.parametrize(("limit", "device"), [(0, "cuda:0"), (1, "cpu")])
 def test_none_takes_cuda_where_the_data_are_worth_it(limit, device, monkeypatch):
     q = X.shape[1] + 1  # and a bias

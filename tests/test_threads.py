@@ -112,6 +112,29 @@ def test_a_thread_that_is_new_while_others_are_limited_gets_its_number_back(two_
     assert settings == [1, 2]
 
 
+@pytest.mark.parametrize("at", [1, 2])
+def test_an_interrupt_on_the_way_in_leaves_no_limit(at, two_threads, monkeypatch):
+    class InterruptedLock:
+        lock, exits = threading.Lock(), 0
+
+        def __enter__(self):
+            self.lock.acquire()
+
+        def __exit__(self, *_):
+            self.lock.release()
+            self.exits += 1
+            if self.exits == at:
+                raise KeyboardInterrupt
+
+    before = thread_settings()
+    monkeypatch.setattr(_Limits, "lock", InterruptedLock())
+    with pytest.raises(KeyboardInterrupt), one_thread():
+        pytest.fail("not reached")
+    assert thread_settings() == before
+    assert in_a_new_thread(thread_settings) == before
+    assert (_Limits.blas_jobs, _Limits.torch_jobs) == (0, 0)
+
+
 def test_what_other_threads_set_is_not_made_ones_own(two_threads):
     in_a_new_thread(torch.set_num_threads, 1)  # for new threads too
     with one_thread():

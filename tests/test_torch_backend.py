@@ -51,6 +51,18 @@ def test_several_outputs_equal_the_exact_program(kind):
     assert abs(primal - best) <= 1e-4 * problem.zero_loss
 
 
+@pytest.mark.parametrize("seed", [8, 11])
+def test_descents_that_lead_astray_are_undone(seed):
+    """Classes that nearly can be told apart, small beta: losses are flat, masses grow."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((100, 2))
+    v = np.maximum(X @ rng.standard_normal(2), 0) + 1e-9 * rng.standard_normal(100)
+    w = 10.0 ** rng.uniform(-2, 2, 100)
+    y = np.searchsorted(np.quantile(v, [0.25, 0.5, 0.75]), v)
+    model = ConvexBNClassifier(rank=1, beta=1e-6, fit_intercept=seed == 8, tol=1e-3, max_iter=20)
+    assert model.set_params(random_state=0).fit(X, y, w).converged_
+
+
 def test_diabetes_150_rows():
     """The best known value is 43.66547."""
     X, y = load_diabetes(return_X_y=True)

@@ -24,6 +24,8 @@ BACKENDS = {
 # arrangements="auto" enumerates up to this many, and with one direction, where torch's certificate
 # is exact too, as long as cvxpy is as fast (benchmarks/backends.py).
 MAX_AUTO_EXACT, MAX_ONE_DIRECTION = 2_000, 200
+# With this many columns and rows there are more.
+MANY = 12
 # Largest n_samples * (rank + 1) for cvxpy: beyond it a round takes minutes and gigabytes.
 MAX_CVXPY_SIZE = 200_000
 
@@ -51,10 +53,10 @@ def choose_backend(
             "'torch'."
         )
     if backend in ("auto", "closed_form") and not violated:
-        return "closed_form", arrangements
+        return "closed_form", "auto"  # it needs none
     n, q = problem.Q.shape
     if arrangements == "auto":
-        count = count_arrangements(n, q)
+        count = count_arrangements(n, min(q, MANY))
         if backend == "cvxpy":
             arrangements = "exact" if count <= MAX_AUTO_EXACT else "sampled"
         else:

@@ -46,6 +46,9 @@ SMALL = 2e-3
 FOLLOW, MEMORY, GENERATIONS = 8, 0.5, 8
 # How many of the maxima found then count, and how many are cuts, this cosine apart.
 MAX_FOUND, MAX_CUTS, APART = 5_000, 1_000, 0.9
+# A descent that raises the objective by more than this factor is undone: where losses are nearly
+# flat, as with classes that nearly can be told apart, it may lead to where masses do not come back.
+ASTRAY = 2.0
 # Fall of a descent's last steps that ends it, in units of the gap allowed or, if that is more, of
 # this fraction of the gap: between searches, and without certificates always.
 PACE, FRACTION = 0.03, 0.03
@@ -197,14 +200,20 @@ class _Run:
 
     def _move(self, x: Measure, mu: float) -> tuple[Measure, torch.Tensor]:
         """Weigh neurons and cuts, move those with mass, and weigh them again."""
-        problem, best = self.problem, self.best
+        problem, best, settled = self.problem, self.best, None
         gap = min(best.primal - best.dual, problem.zero_loss)
         if len(self.cuts):
             some, enough = x.with_columns(self.cuts), LOOSE_PACE * best.limit
-            x = best_masses(self.model, some, LOOSE_TOL, enough, self.curvature)[0].active()
+            x, F = best_masses(self.model, some, LOOSE_TOL, enough, self.curvature)
+            settled = x, F = x.active(), F
+            value = self.model.objective(F, x)
         x = self._descend(x, mu, PACE * max(best.limit, FRACTION * gap))
         # with the cuts again, V violates fewer constraints: a certificate needs that
-        return self._weigh(x.with_columns(self.cuts) if self.options.certify else x)
+        x, F = self._weigh(x.with_columns(self.cuts) if self.options.certify else x)
+        if settled and self.model.objective(F, x) > ASTRAY * value:
+            x, F = settled
+            best.offer(*x.network)
+        return x, F
 
     def _find_cuts(self, x: Measure, F: torch.Tensor, opened: bool = False) -> None:
         """Search at the residual of the output F of the neurons x; what is found are the cuts.

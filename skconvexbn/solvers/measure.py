@@ -99,7 +99,7 @@ class Model:
         self.Y: Any = problem.Y
         self.w: Any = problem.w
         if not self.on_cpu:  # on the CPU numpy is as fast, and faster with few rows
-            self.Y, self.w = self.tensor(self.Y), self.tensor(self.w)
+            self.Y, self.w = (self.tensor(a.copy()) for a in (self.Y, self.w))
         self.block_entries = BLOCK_ENTRIES[home.type] // shrink
 
     def tensor(self, a: np.ndarray) -> Tensor:
