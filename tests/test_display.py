@@ -148,6 +148,22 @@ def test_rounds_last_until_the_next_and_the_level_is_the_certified_bound():
     assert display.lines_[0].get_ydata()[1] == pytest.approx(1e-9)
 
 
+def test_the_legend_tells_the_gap_as_it_was_from_the_certified_one():
+    display = ConvergenceDisplay(
+        history=np.array([[1.0, 2.0, 1.9], [3.0, 1.8, 1.7]]),
+        dual_objective=1.5,
+        zero_loss=1.0,
+        tol=1e-3,
+        certificate="search",
+    )
+    assert display.plot().band_ is not None
+    assert [line.get_linestyle() for line in display.lines_] == ["-", "--"]
+    assert display.plot(kind="gap").band_ is None
+    styles = {line.get_label(): line.get_linestyle() for line in display.ax_.get_lines()}
+    assert styles == {"gap": "-", "to the certified bound (search)": "--", "tol": ":"}
+    assert display.lines_[0].get_label() == "gap"
+
+
 def test_path_draws_a_line_for_each_rank_and_shrinkage(path):
     display = RegularizationPathDisplay.from_path(path)
     assert legend(display)[:2] == ["rank 1, shrinkage 0", "rank 1, shrinkage 1"]
@@ -165,6 +181,29 @@ def test_path_draws_a_line_for_each_rank_and_shrinkage(path):
     assert not again.bands_
     with pytest.raises(ValueError, match="kind must be 'objective' or 'n_neurons' here, got 'sc"):
         display.plot(kind="score")
+
+
+def test_each_of_many_lines_has_its_bound_and_band_in_its_colour():
+    n = 9
+    values = np.arange(1.0, n + 1)
+    display = RegularizationPathDisplay(
+        beta=np.ones(n),
+        rank=list(range(1, n + 1)),
+        shrinkage=np.zeros(n),
+        objective=values,
+        dual_objective=values - 0.5,
+        mean_score=values,
+        best_index=2,
+    )
+    display.plot()  # objective, the first there is
+    np.testing.assert_array_equal([line.get_ydata()[0] for line in display.bounds_], values - 0.5)
+    for line, bound, band in zip(display.lines_, display.bounds_, display.bands_, strict=True):
+        colour = matplotlib.colors.to_rgb(line.get_color())
+        assert matplotlib.colors.to_rgb(bound.get_color()) == colour
+        assert tuple(band.get_facecolor()[0, :3]) == colour
+    assert display.plot(kind="score").best_ is not None
+    assert not display.bands_
+    assert display.plot(kind="objective").best_ is None
 
 
 @pytest.mark.parametrize(
@@ -265,6 +304,12 @@ def test_displays_go_by_the_parameters_of_the_fit():
     assert ConvergenceDisplay.from_estimator(search, kind="gap").level_.get_ydata()[0] == 1e-2
 
 
+def test_the_level_of_a_tol_of_zero_is_the_least_there_is():
+    model = ConvexBNRegressor(beta=0.1, rank=1, tol=0.0).fit(X, Y)
+    display = ConvergenceDisplay.from_estimator(model, kind="gap")
+    assert display.level_.get_ydata()[0] == 1e-9
+
+
 @pytest.mark.parametrize(
     ("scoring", "name"),
     [(None, "negative log loss"), ("accuracy", "accuracy"), (lambda *args: 0.5, "<lambda>")],
@@ -363,6 +408,36 @@ def test_up_to_twenty_features_have_names(d, shown):
     ).plot(kind="weights")
     labels = [text.get_text() for text in display.ax_.get_yticklabels()]
     assert (labels == [f"x{k}" for k in range(d)]) == shown
+
+
+@pytest.mark.parametrize(("n", "shown"), [(12, list(range(12))), (13, [0, 3, 6, 9, 12])])
+def test_up_to_twelve_values_are_shown_as_classes(n, shown):
+    display = NeuronsDisplay(
+        activations=np.ones((n, 3), bool), weights=np.ones((1, 3)), values=np.arange(n)
+    ).plot(kind="activations")
+    assert [float(text.get_text()) for text in display.ax_.get_yticklabels()] == shown
+    ticks = display.ax_.get_xticks()  # neurons, which are counted
+    np.testing.assert_array_equal(ticks, np.round(ticks))
+
+
+def test_a_display_refuses_other_features_and_leaves_the_estimator_as_it_is():
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    model = ConvexBNRegressor(beta=0.3, rank=1).fit(frame, Y)
+    with pytest.raises(ValueError, match="feature names"):
+        NeuronsDisplay.from_estimator(model, frame[["b", "a"]], Y)
+    assert list(model.feature_names_in_) == ["a", "b"]
+
+
+def test_images_of_neurons_share_their_axis_and_figures_are_those_of_the_axes():
+    display = NeuronsDisplay(
+        activations=np.ones((2, 3), bool), weights=np.ones((1, 3)), values=np.arange(2)
+    ).plot()
+    upper, lower = display.ax_
+    lower.set_xlim(0, 1)
+    assert upper.get_xlim() == (0, 1)
+    other = plt.subplots()[1]
+    plt.figure()  # the current one
+    assert display.plot(kind="weights", ax=other).figure_ is other.figure
 
 
 def test_neurons_of_none():
@@ -493,6 +568,20 @@ def test_searches_print_a_line_a_fold_and_grid_point(capsys):
     assert "round 1: " in printed
     fits = 8 + 1  # of the search, and the final one
     assert printed.count("[ConvexBNRegressor] backend ") == fits
+
+
+@pytest.mark.filterwarnings("ignore:.*are NaN")
+def test_a_score_that_is_nan_is_not_printed_as_the_best(capsys):
+    search = ConvexBNRegressorCV(
+        betas=[2.0, 1.0],
+        ranks=(1,),
+        shrinkages=(0.0,),
+        cv=2,
+        verbose=1,
+        scoring=lambda model, X, y: np.nan if model.beta == 2 else 0.5,
+    )
+    search.fit(X, Y)
+    assert capsys.readouterr().out.count("best score 0.5 at beta 1, ") == 2
 
 
 @pytest.mark.parametrize("name", ["exact", "classes", "search"])

@@ -171,6 +171,20 @@ def test_shapes(kind):
         )
 
 
+def test_predictions_have_the_shape_of_the_targets_of_the_last_fit():
+    X, y = small("regression")
+    model = ConvexBNRegressor(rank=1)
+    for targets in (y, y[:, None], y):
+        assert model.fit(X, targets).predict(X).shape == targets.shape
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+def test_of_equal_probabilities_the_first_class_is_predicted(loss):
+    model = ConvexBNClassifier(beta=1.0, loss=loss).fit(np.ones((4, 2)), ["a", "b"] * 2)
+    np.testing.assert_array_equal(model.predict_proba([[1, 1], [0, 5]]), 0.5)
+    assert model.predict([[1, 1], [0, 5]]).tolist() == ["a", "a"]
+
+
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
 def test_probabilities_of_squared_error(kind):
     X, y = small(kind)
@@ -388,6 +402,18 @@ def test_words_are_no_targets_of_a_regressor(y):
         convex_bn_path(X, y)
 
 
+def test_numbers_in_words_are_numbers_whatever_holds_them():
+    X, y = small("regression")
+    words = [str(value) for value in y.astype(np.float32)]
+    model = ConvexBNRegressor(rank=1, random_state=0)
+    expected = model.fit(X, np.array(words, dtype=float)).predict(X)
+    for dtype in (None, object, np.dtypes.StringDType()):
+        predicted = model.fit(X, np.array(words, dtype=dtype)).predict(X)
+        np.testing.assert_allclose(predicted, expected, atol=1e-4)
+    with pytest.raises(ValueError, match=r"y has 'a', which is no number; for class labels"):
+        ConvexBNRegressor().fit(X, np.array(["1", "a"] * 15, dtype=np.dtypes.StringDType()))
+
+
 @pytest.mark.parametrize(
     "y", [pd.Series([None, True, False] * 10, dtype="boolean"), np.full(30, None), [1.0, None] * 15]
 )
@@ -460,11 +486,23 @@ def test_read_only_and_single_precision_input():
     )
 
 
+def test_rounding_of_single_precision_is_no_direction_of_a_fit():
+    X = np.random.default_rng(0).standard_normal((50, 3))
+    X = np.column_stack([X, X.sum(axis=1)]).astype(np.float32)
+    assert ConvexBNRegressor(beta=1.0).fit(X, X[:, 0]).rank_ == 3
+
+
 @pytest.mark.parametrize("bad", [-3.0, np.nan, np.inf])
 def test_bad_class_weights_are_refused(bad):
     X, y = small("multiclass")
     with pytest.raises(ValueError, match="class_weight must be finite numbers >= 0"):
         ConvexBNClassifier(class_weight={1: bad}).fit(X, y)
+
+
+def test_balanced_weights_of_too_large_a_sum_are_refused_as_such():
+    X, y = small("multiclass")
+    with pytest.raises(ValueError, match="Sample weights add up to inf"):
+        ConvexBNClassifier(class_weight="balanced").fit(X, y, np.full(len(y), 1e308))
 
 
 def test_weights_and_class_weights_whose_product_overflows_are_refused():
@@ -506,6 +544,14 @@ def test_convergence_warnings_point_to_the_call_of_fit(model):
     with pytest.warns(ConvergenceWarning) as caught:
         model.set_params(backend="torch", max_iter=1, tol=1e-9).fit(X, y)
     assert caught[0].filename == __file__
+
+
+def test_convergence_warnings_have_the_relative_gap():
+    X, y = small("regression")
+    with pytest.warns(ConvergenceWarning, match="The duality gap is ") as caught:
+        model = ConvexBNRegressor(beta=1.0, backend="torch", max_iter=1, tol=1e-9).fit(X, 100 * y)
+    gap = float(str(caught[0].message).split()[4])
+    assert gap == pytest.approx(model.dual_gap_ / model.zero_loss_, rel=0.01)
 
 
 @pytest.mark.parametrize("beta", [1.0, np.float32(0.1), 3, "auto", 0.0])

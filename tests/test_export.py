@@ -220,6 +220,8 @@ def test_mlp_knows_the_names_of_features():
     assert_close(mlp.predict(frame), model.predict(frame), 64)
     with pytest.raises(ValueError, match="feature names"):
         mlp.predict(frame[["b", "a"]])
+    classifier = ConvexBNClassifier(rank=1, random_state=0).fit(frame, Z > 0)
+    assert list(classifier.to_sklearn_mlp().feature_names_in_) == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", SQUARED_ERROR)

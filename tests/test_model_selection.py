@@ -4,6 +4,7 @@ import itertools
 import json
 import pickle
 import re
+import threading
 import warnings
 
 import joblib
@@ -24,6 +25,7 @@ from skconvexbn import (
     ConvexBNClassifierCV,
     ConvexBNRegressor,
     ConvexBNRegressorCV,
+    convex_bn_path,
 )
 from skconvexbn.model_selection.candidates import _candidate_fits, fit_path
 from skconvexbn.model_selection.folds import as_fold
@@ -166,6 +168,43 @@ def test_fits_begin_beside_those_of_the_shrinkage_before(data, monkeypatch):
         np.testing.assert_array_equal(beside[1], start[1])
 
 
+def test_fits_begin_beside_those_of_the_last_shrinkage_of_several(data, monkeypatch):
+    X, y, _, _ = data
+    seen, solve = [], Task.solve
+
+    def recorded(task, beta, start=None, certify=True, beside=None):
+        fit = solve(task, beta, start, certify, beside)
+        seen.append((task.problem.Q, fit.start, beside))
+        return fit
+
+    monkeypatch.setattr(Task, "solve", recorded)
+    model = ConvexBNRegressor(rank=2, backend="torch", random_state=0)
+    models = [clone(model).set_params(shrinkage=a) for a in (0.0, 0.5, 1.0)]
+    training = model._training(*model._validate(X, y, None))
+    assert len(list(_candidate_fits(models, training, 0, np.array([0.5])))) == 3
+    for (Q, start, _), (other_Q, _, beside) in itertools.pairwise(seen):
+        np.testing.assert_allclose(other_Q @ beside[0], Q @ start[0], atol=1e-9)
+
+
+def test_times_are_those_of_each_candidate(data, monkeypatch):
+    clock, solve = [0.0], Task.solve
+
+    def solved(*args):
+        clock[0] += 5
+        return solve(*args)
+
+    def scoring(model, X, y):
+        clock[0] += 2
+        return 0.0
+
+    monkeypatch.setattr("skconvexbn.model_selection.candidates.perf_counter", lambda: clock[0])
+    monkeypatch.setattr(Task, "solve", solved)
+    results = ConvexBNRegressorCV(**SMALL, scoring=scoring).fit(*data[:2]).cv_results_
+    assert results["mean_fit_time"].tolist() == [5.0] * 4
+    assert results["mean_score_time"].tolist() == [2.0] * 4
+    assert not results["std_fit_time"].any()
+
+
 def test_weights_are_repetition(data):
     X, y, w, groups = data
     folds = [(np.flatnonzero(groups != g), np.flatnonzero(groups == g)) for g in range(3)]
@@ -194,6 +233,59 @@ def test_auto_betas_scale_with_the_targets(data):
     np.testing.assert_allclose(betas, [8, 4, 2, 1, 0.3, 0.1, 0.03, 0.01, 0.003])
     np.testing.assert_allclose(ten.cv_results_["param_beta"], 10 * betas)
     np.testing.assert_allclose(ten.predict(X), 10 * one.predict(X) + 3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+def test_auto_betas_of_classes(loss):
+    X, y = load_iris(return_X_y=True)
+    search = ConvexBNClassifierCV(loss=loss)
+    betas = search._betas(search._training(*search._validate(X, y, None)))
+    grid = [3, 1, 0.3, 0.1, 0.03, 0.01, 0.003]
+    if loss == "squared_error":
+        deviation = np.sqrt(np.eye(3)[y].var(axis=0).sum())
+        grid = deviation * np.array([8, 4, 2, 1, 0.3, 0.1, 0.03, 0.01, 0.003])
+    np.testing.assert_allclose(betas, grid)
+
+
+@pytest.mark.parametrize("kind", ["single", "search", "path"])
+def test_all_fits_have_the_seed_of_random_state(data, monkeypatch, kind):
+    X, y, _, _ = data
+    solve, seeds = Task.solve, []
+    search = {**SMALL, "ranks": (1,), "average": True}
+
+    def fit(state):
+        if kind == "path":
+            convex_bn_path(X, y, betas=[2.0, 0.5], ranks=(1, 2), random_state=state)
+        elif kind == "search":
+            ConvexBNRegressorCV(**{**search, "random_state": state}).fit(X, y)
+        else:
+            ConvexBNRegressor(rank=1, random_state=state).fit(X, y)
+
+    monkeypatch.setattr(
+        Task, "solve", lambda task, *args: seeds.append(task.options.seed) or solve(task, *args)
+    )
+    found = []
+    for state in (1, 2):
+        seeds.clear()
+        fit(state)
+        found.append(set(seeds))
+    assert [len(some) for some in found] == [1, 1]
+    assert found[0] != found[1]
+
+
+def test_jobs_are_as_many_as_asked_for(data):
+    names = set()
+
+    def scoring(model, X, y):
+        names.add(threading.current_thread().name)
+        return -model.beta
+
+    search = ConvexBNRegressorCV(**SMALL, ranks=(1,), n_jobs=2, scoring=scoring)
+    with joblib.parallel_config(backend="threading"):
+        search.fit(*data[:2])
+        assert "MainThread" not in names
+        search.set_params(n_jobs=None).fit(*data[:2])
+    assert "MainThread" in names
 
 
 def test_candidates_that_are_equal_are_one(data):
@@ -352,13 +444,28 @@ def test_default_scores_are_those_of_scikit_learn():
         assert score(model, X, y, sample_weight=w) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("loss", "name"), [("log_loss", "neg_log_loss"), ("squared_error", "neg_brier_score")]
+)
+def test_searches_score_by_their_loss(loss, name):
+    X, y = load_iris(return_X_y=True)
+    search = ConvexBNClassifierCV(
+        loss=loss, betas=[1.0], ranks=(1,), shrinkages=(0.0,), cv=2, random_state=0
+    )
+    score = search.fit(X, y).best_score_
+    assert search.set_params(scoring=name).fit(X, y).best_score_ == pytest.approx(score)
+
+
 def test_class_weights_of_zero_take_labels_out_of_all_folds():
     X, y = load_iris(return_X_y=True)
     model = ConvexBNClassifierCV(
         betas=[1.0], shrinkages=(0.0,), cv=3, random_state=0, class_weight={1: 0}
     )
-    with pytest.warns(UserWarning, match=r"lack classes that their test folds have: \[1\]"):
+    with pytest.warns(
+        UserWarning, match=r"lack classes that their test folds have: \[1\]"
+    ) as caught:
         model.fit(X, y)
+    assert {w.filename for w in caught} == {__file__}
 
 
 def test_labels_that_a_fold_lacks():
@@ -457,6 +564,9 @@ def test_an_average_begins_at_the_largest_beta_with_a_share(data, monkeypatch):
     fits = fit_path(model, training, 0, np.array([3.0, 2.0, 1.0]), np.array([0.0, 0.5, 0.5]))
     assert betas == [2.0, 1.0]
     assert {j: fit.beta for j, fit in fits.items()} == {1: 2.0, 2: 1.0}
+    assert set(fit_path(model, training, 0, np.array([3.0, 2.0, 1.0]), np.eye(3)[0])) == {0}
+    ends = fit_path(model, training, 0, np.array([3.0, 2.0, 1.0]), np.array([0.5, 0.0, 0.5]))
+    assert {j: fit.beta for j, fit in ends.items()} == {0: 3.0, 2: 1.0}
 
 
 def test_auto_betas_do_not_depend_on_the_mean_of_the_targets(data):
@@ -637,6 +747,7 @@ def test_an_index_out_of_range_is_refused(bad):
     with pytest.raises(ValueError, match=f"cv has index {bad}, X has 24 samples"):
         as_fold(([0, bad], [1]), 24)
     assert as_fold(([-24, 23], [1]), 24)[0].tolist() == [-24, 23]
+    assert as_fold((np.array([0, 23], dtype=np.uint8), [1]), 24)[0].tolist() == [0, 23]
 
 
 def test_a_splitter_without_folds_is_refused(data):
@@ -824,6 +935,14 @@ def test_weights_of_a_scorer_may_be_one_number(data):
 def test_betas_are_numbers(betas):
     with pytest.raises(ValueError, match="betas must be a non-empty sequence of finite numbers"):
         ConvexBNRegressorCV(betas=betas).fit(*load_diabetes(return_X_y=True))
+
+
+def test_the_index_of_weights_does_not_matter(data):
+    X, y, _, _ = data
+    w = pd.Series(np.arange(90) < 45, index=np.arange(90)[::-1], dtype=float)
+    search = ConvexBNRegressorCV(**{**SMALL, "cv": [(ROWS[20:], ROWS[:20])]}, ranks=(1,))
+    scores = [search.fit(X, y, sample_weight=v).best_score_ for v in (w, w.to_numpy())]
+    assert scores[0] == scores[1]
 
 
 def test_weights_reach_a_scorer_as_they_were_given(data):

@@ -30,8 +30,9 @@ def test_an_interrupted_path_ends_there(monkeypatch):
 
     monkeypatch.setattr("skconvexbn.solvers.adaptive.descend", interrupted)
     X, y = load_diabetes(return_X_y=True)
-    with pytest.warns(ConvergenceWarning, match=r"Interrupted: the path ends at beta="):
+    with pytest.warns(ConvergenceWarning, match=r"Interrupted: the path ends at beta=") as caught:
         path = convex_bn_path(X, y, betas=50, eps=0.01, ranks=(None, 2), random_state=0)
+    assert f"ends at beta={path.beta[-1]:g}." in str(caught[0].message)
     assert 1 <= len(path.beta) < 50
     assert path.converged[:-1].all()
     assert not path.converged[-1]
@@ -178,6 +179,24 @@ def test_points_above_tol_are_counted_in_a_warning(diabetes):
         convex_bn_path(X, y, betas=[1e6, 100.0], tol=1e-9, max_iter=1)
 
 
+def test_a_warning_tells_of_all_that_ended_points(diabetes, monkeypatch):
+    calls = []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) > 2:
+            raise KeyboardInterrupt
+        return descend(*args)
+
+    monkeypatch.setattr("skconvexbn.solvers.adaptive.descend", interrupted)
+    message = (
+        r"^Interrupted: the path ends at beta=20\. "
+        r"The duality gap is above tol=1e-09 at 2 of 3 points; increase max_iter"
+    )
+    with pytest.warns(ConvergenceWarning, match=message):
+        convex_bn_path(*diabetes, betas=[40.0, 30.0, 20.0, 10.0], tol=1e-9, max_iter=1)
+
+
 def test_points_where_the_solver_gets_no_further_are_not_said_to_need_rounds():
     rng = np.random.default_rng(9)
     n = int(rng.integers(12, 40))
@@ -212,6 +231,8 @@ def test_points_of_searches_cut_short_are_not_said_to_be_above_tol(diabetes):
         ({"ranks": ()}, "ranks and shrinkages must not be empty"),
         ({"loss": "hinge"}, "'loss' parameter"),
         ({"tol": -1.0}, "'tol' parameter"),
+        ({"early_stopping": "never"}, "'early_stopping' parameter"),
+        ({"return_networks": "all"}, "'return_networks' parameter"),
     ],
 )
 def test_bad_arguments(diabetes, params, message):
@@ -237,11 +258,12 @@ def test_unknown_parameters_are_refused(diabetes):
         convex_bn_path(*diabetes, alpha=1.0)
 
 
-def test_parameters_that_are_lists_of_a_path_are_refused():
+@pytest.mark.parametrize("name", ["beta", "rank", "shrinkage"])
+def test_parameters_that_are_lists_of_a_path_are_refused(name):
     with pytest.raises(
-        TypeError, match=r"takes ranks, a list of values, got rank=2; use ranks=\[2\]"
+        TypeError, match=rf"takes {name}s, a list of values, got {name}=1; use {name}s=\[1\]"
     ):
-        convex_bn_path(np.eye(3), np.arange(3.0), rank=2)
+        convex_bn_path(np.eye(3), np.arange(3.0), **{name: 1})
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "log_loss"])

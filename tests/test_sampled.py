@@ -269,6 +269,15 @@ def test_warm_start_adds_the_arrangements_in_use():
     assert second < first
 
 
+def test_a_warm_start_leaves_gates_as_they_are_drawn():
+    X, y = load_diabetes(return_X_y=True)
+    params = {"activation": "gated_relu", "n_arrangements": 5, "tol": 1e-6}
+    model = ConvexBNRegressor(warm_start=True, random_state=0, **params).fit(X[:60], y[:60])
+    warm = model.set_params(random_state=1).fit(X[:60], y[:60])
+    cold = ConvexBNRegressor(random_state=1, **params).fit(X[:60], y[:60])
+    assert warm.objective_ == cold.objective_
+
+
 def test_log_loss_of_small_beta_over_sampled_arrangements():
     rng = np.random.default_rng(1)
     X, y = rng.standard_normal((24, 1)), rng.standard_normal(24) > 0

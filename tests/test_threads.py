@@ -20,8 +20,11 @@ from skconvexbn import (
     ConvexBNRegressor,
     ConvexBNRegressorCV,
 )
+from skconvexbn.model_selection.candidates import fit_path, score_paths
 from skconvexbn.solvers.adaptive import solve_adaptive
+from skconvexbn.task import Task
 from skconvexbn.threads import _Limits, one_blas_thread, one_thread
+from skconvexbn.whitening import Whitening
 
 # Set where BLAS has two threads.
 TWO = "SKCONVEXBN_TWO_BLAS_THREADS"
@@ -61,6 +64,36 @@ def test_thread_settings_are_as_before(backend, two_threads):
         search.fit(X, y)
     assert thread_settings() == before
     assert backend == "loky" or set(map(str, inside)) == {str((1, [1] * len(before[1])))}
+
+
+def test_jobs_of_a_search_run_on_one_thread_wherever_they_run(two_threads, monkeypatch):
+    X, y = load_diabetes(return_X_y=True)
+    model, betas, inside = ConvexBNRegressor(rank=1, random_state=0), np.array([100.0]), []
+    training = model._training(*model._validate(X, y, None))
+    one = str((1, [1] * len(thread_settings()[1])))
+
+    def recorded(task, *args, **kwargs):
+        inside.append(str(thread_settings()))
+        return solve(task, *args, **kwargs)
+
+    solve = Task.solve
+    monkeypatch.setattr(Task, "solve", recorded)
+    score_paths([model], training, 0, betas, lambda *_: 0.0, X, y, {}, None)
+    fit_path(model, training, 0, betas, np.ones(1))
+    assert inside == [one, one]
+
+
+def test_the_folds_of_a_search_are_whitened_on_one_thread(two_threads, monkeypatch):
+    X, y = load_diabetes(return_X_y=True)
+    inside, fit = [], Whitening.fit
+
+    def recorded(*args, **kwargs):
+        inside.append(torch.get_num_threads())
+        return fit(*args, **kwargs)
+
+    monkeypatch.setattr(Whitening, "fit", recorded)
+    ConvexBNRegressorCV(betas=[100.0], ranks=(1,), shrinkages=(0.0,), cv=2).fit(X, y)
+    assert inside == [2, 1, 1]
 
 
 def test_limits_last_until_the_last_job_leaves(two_threads):
