@@ -16,6 +16,7 @@ from skconvexbn import (
 from skconvexbn.auto_beta import LEAST, noise_share
 from skconvexbn.data import DistinctRows
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
+from skconvexbn.problem import Problem
 from skconvexbn.units import unit_problem
 from skconvexbn.whitening import Whitening
 
@@ -136,6 +137,9 @@ def test_the_bias_column_does_not_matter(bias_scale):
     X = np.cos(np.outer(t, np.arange(1, 21)))
     y = np.sin(9 * t) + 0.1 * rng.standard_normal(300)
     assert share(X, y, bias_scale=bias_scale) == pytest.approx(share(X, y), rel=1e-6)
+    X, waves = np.sin(np.outer(3 * t, np.arange(1, 21)) + np.arange(20)), np.sin(45 * t)
+    assert share(X, waves) < 0.5  # by neighbours; nothing is left of least squares
+    assert share(X, waves, bias_scale=bias_scale) == pytest.approx(share(X, waves), rel=1e-6)
 
 
 @pytest.mark.parametrize("loss", [SquaredError(), BinaryLogLoss()])
@@ -155,8 +159,23 @@ def test_limits():
     assert share(X, np.ones(50)) == 1.0
     assert share(np.zeros((5, 1)), rng.standard_normal(5)) == 1.0
     assert share(X, rng.standard_normal(50)) > 0.5
-    wide = rng.standard_normal((20, 40))  # all neighbours are as far away
-    assert share(wide, wide[:, 0]) == 1.0
+    for _ in range(10):
+        wide = rng.standard_normal((20, 40))  # all neighbours are as far away
+        assert share(wide, wide[:, 0]) == 1.0
+
+
+def test_least_squares_counts_where_half_the_degrees_of_freedom_are_left():
+    X = np.random.default_rng(0).standard_normal((8, 3))
+    assert share(X, X.sum(axis=1)) == LEAST
+    assert share(X[:7], X[:7].sum(axis=1)) > LEAST
+
+
+def test_a_row_is_not_its_own_neighbour_among_equal_ones():
+    rng = np.random.default_rng(0)
+    Q = posed(rng.standard_normal((10, 2)), np.zeros(10)).Q.repeat(4, axis=0)
+    Y = (np.arange(40) // 4 % 2 + 0.1 * rng.standard_normal(40))[:, None]
+    problem = Problem(Q, Y - Y.mean(), np.ones(40), SquaredError(), 0.0, True)
+    assert noise_share(problem) == pytest.approx(min(brute_force(problem)), rel=1e-9)
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e6])

@@ -195,7 +195,7 @@ def test_each_of_many_lines_has_its_bound_and_band_in_its_colour():
         mean_score=values,
         best_index=2,
     )
-    display.plot()  # objective, the first there is
+    display.plot(line_kw={"color": "0.3"})  # objective, the first there is
     np.testing.assert_array_equal([line.get_ydata()[0] for line in display.bounds_], values - 0.5)
     for line, bound, band in zip(display.lines_, display.bounds_, display.bands_, strict=True):
         colour = matplotlib.colors.to_rgb(line.get_color())

@@ -330,6 +330,16 @@ def test_onnx_far_from_the_origin_and_in_integers():
             assert_close(actual[:, 0], model.predict(rows), 32)
 
 
+@pytest.mark.parametrize("activation", ["relu", "gated_relu"])
+def test_onnx_keeps_what_the_mean_loses_in_single_precision(activation):
+    rows = np.round(10 * X[:-3] + 1e7).astype(np.float32)
+    model = ConvexBNRegressor(beta=0.1, activation=activation, random_state=0)
+    model.fit(rows.astype(float), Z[:-3])
+    assert np.abs(model.mean_ - model.mean_.astype(np.float32)).max() > 0.1
+    new = (1e7 + np.random.default_rng(0).integers(-30, 30, (500, 2))).astype(np.float32)
+    assert_close(convert(model, new)["variable"][:, 0], model.predict(new), 32)
+
+
 def test_onnx_needs_a_fitted_estimator():
     with pytest.raises(NotFittedError, match="not fitted yet"):
         convert(ConvexBNRegressor(), np.zeros((1, 2), np.float32))

@@ -325,6 +325,15 @@ def test_unscaled_columns_of_extreme_size(size, shrinkage):
     np.testing.assert_allclose(model.fit(size * X, y).predict(size * X), expected, atol=1e-3)
 
 
+def test_predictions_far_from_the_origin_are_those_of_the_objective():
+    X = np.random.default_rng(0).integers(0, 2**10, (30, 2)) / 2.0**10 + 2.0**38
+    y = X[:, 0] - X[:, 0].min()
+    model = ConvexBNRegressor(beta=0.1, random_state=0).fit(X, y**2)
+    penalty = np.linalg.norm(model.coefs_[1], axis=1).sum()
+    value = 0.5 * np.sum((model.predict(X) - y**2) ** 2) + model.beta_ * penalty
+    assert value == pytest.approx(model.objective_, rel=1e-9)
+
+
 @pytest.mark.parametrize("size", [1e-12, 1e-6, 1e8, 1e14])
 @pytest.mark.parametrize("estimator", [ConvexBNRegressor, ConvexBNClassifier])
 def test_sample_weights_of_extreme_sum(size, estimator):

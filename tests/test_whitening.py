@@ -215,3 +215,10 @@ def test_a_share_of_the_variance_is_exceeded():
 def test_rows_of_little_weight_count():
     assert counted(np.array([1.0, 1e-20])).all()
     assert not counted(np.array([1.0, 1e-31])).all()
+
+
+@pytest.mark.parametrize(("distance", "rank"), [(1e-9, 2), (1e-12, 1)])
+def test_columns_that_cancel_to_their_last_digits_are_one_direction(distance, rank):
+    x, noise = np.random.default_rng(0).standard_normal((2, 50))
+    X = np.stack([x, x + distance * noise], axis=1)
+    assert Whitening.fit(X, np.ones(50)).basis().rank == rank
