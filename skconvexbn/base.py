@@ -48,9 +48,11 @@ MIN_SPREAD, MAX_SPREAD = 1e-305, 1e307
 BIAS_SCALES = [StrOptions({"auto"}), Interval(Real, 0, 1e6, closed="right")]
 # bias_scale="auto" where shrinkage > 0.
 AUTO_BIAS_SCALE = 3.0
+# Columns of X that a warning names at most.
+MAX_NAMED = 4
 # What to do about the gap of a fit, by what ended it.
 ADVICE: dict[Ending, str] = {
-    "Ctrl-C": "no full search vouches for it: fit again.",
+    "Ctrl-C": "fit again, to close it or to confirm it.",
     "max_time": "max_time ended the search that would vouch for it: increase max_time, or beta.",
     "limit": "increase the limit that was reached, or tol, or beta.",
     "solver": "the solver gets no further: increase tol or beta, or take another backend.",
@@ -213,14 +215,17 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
 
     def _warn_of_fragile(self, fits: Iterable[Fit]) -> None:
         """Warn of directions along which predictions hang on the last digits of new rows."""
-        bases = {fit.basis for fit in fits if fit.n_neurons}
-        fragile, rank = max(((basis.n_fragile, basis.rank) for basis in bases), default=(0, 0))
-        if fragile:
+        bases = [fit.basis for fit in fits if fit.n_neurons]
+        basis = max(bases, key=lambda basis: basis.n_fragile, default=None)
+        if basis and basis.n_fragile:
+            names = getattr(self, "feature_names_in_", np.arange(len(basis.weights)))
+            some = [str(name) for name in names[basis.combined]]
+            listed = ", ".join(some[:MAX_NAMED]) + (" and others" if some[MAX_NAMED:] else "")
             warnings.warn(
-                f"Some columns of X are nearly combinations of others: along {fragile} of "
-                f"{rank} directions rows vary by less than {NOISE:g} of a column's "
-                "standard deviation, and noise that small in new rows changes predictions; use "
-                "shrinkage > 0, a smaller rank or fewer columns.",
+                f"Some columns of X are nearly combinations of others, such as {listed}: along "
+                f"{basis.n_fragile} of {basis.rank} directions rows vary by less than {NOISE:g} of "
+                "a column's standard deviation, and noise that small in new rows changes "
+                "predictions; use shrinkage > 0, a smaller rank or fewer columns.",
                 UserWarning,
                 stacklevel=4,
             )

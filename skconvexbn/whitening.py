@@ -142,8 +142,23 @@ class Basis:
     @property
     def n_fragile(self) -> int:
         """Columns of Q that noise NOISE in X moves by more than the largest deviation of any."""
-        moves = np.linalg.norm(self.whitening.deviation[:, None] * self.weights, axis=0)
+        moves = np.linalg.norm(self._moves, axis=0)
         return int(np.count_nonzero(NOISE * moves > self.deviations.max(initial=0.0)))
+
+    @property
+    def combined(self) -> np.ndarray:
+        """Columns of X whose noise moves the last column but one of Q most: the first, and others.
+
+        There X varies least; those with less than a tenth of the first's part are left out.
+        """
+        moves = np.abs(self._moves[:, -1])
+        order = np.argsort(-moves, kind="stable")
+        return order[moves[order] > 0.1 * moves.max()]
+
+    @property
+    def _moves(self) -> np.ndarray:
+        """How far (d, k) a standard deviation of each column of X moves the first k of Q."""
+        return self.whitening.deviation[:, None] * self.weights
 
     @property
     def _denominator(self) -> np.ndarray:

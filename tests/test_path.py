@@ -208,14 +208,20 @@ def test_points_where_the_solver_gets_no_further_are_not_said_to_need_rounds():
     assert [bool(re.match(message, str(w.message))) for w in caught] == [True]
 
 
-def test_points_of_searches_cut_short_are_not_said_to_be_above_tol(diabetes):
+def test_points_of_searches_cut_short_are_above_tol_or_not(diabetes):
     X, y = diabetes
     with pytest.warns(ConvergenceWarning) as caught:
         path = convex_bn_path(X, y, betas=[1e3, 500.0], tol=0.5, max_time=0)
     assert np.all(path.dual_gap < 0.5 * path.zero_loss)
-    message = "^max_time=0 ended the search that would vouch for the duality gap at 2 of 2 points"
+    message = (
+        "^max_time=0 ended the search that would vouch for the duality gap at 2 of 2 points, and "
+        "is above tol=0.5 at 0 of them; increase max_time.$"
+    )
     assert [bool(re.match(message, str(w.message))) for w in caught] == [True]
     assert caught[0].filename == __file__
+    with pytest.warns(ConvergenceWarning, match=r"is above tol=0\.01 at [12] of them"):
+        path = convex_bn_path(X, y, betas=[100.0, 50.0], max_time=0)
+    assert path.dual_gap.max() > 0.01 * path.zero_loss
 
 
 @pytest.mark.parametrize(
