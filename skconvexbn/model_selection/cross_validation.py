@@ -330,12 +330,12 @@ class CrossValidated(ConvexBNBase):
         model.set_params(verbose=max(0, int(self.verbose) - 1))
         grid = []
         for rank, shrinkage in grid_points(self.ranks, self.shrinkages):
-            bias_scale = resolve_bias_scale(self.bias_scale, shrinkage)
-            grid.append({"rank": rank, "shrinkage": shrinkage, "bias_scale": bias_scale})
+            point = {"rank": rank, "shrinkage": shrinkage}
             try:
-                copy(model).set_params(**grid[-1])._validate_params()
+                copy(model).set_params(**point)._validate_params()
             except ValueError as error:
                 raise ValueError(f"Not every candidate is valid: {error}") from error
+            grid.append(point | {"bias_scale": resolve_bias_scale(self.bias_scale, shrinkage)})
         return model, grid
 
     def _betas(self, training: Training) -> np.ndarray:
