@@ -1,4 +1,4 @@
-"""Settings that must precede the first import of numpy and scipy; one order of random numbers."""
+"""Settings that must precede the first import of numpy and scipy; before and after each test."""
 
 import os
 
@@ -21,3 +21,12 @@ def same_numbers_whatever_ran_before(request):
     if rng is not None:
         first = STATES.setdefault(request.module.__name__, rng.bit_generator.state)
         rng.bit_generator.state = first
+
+
+@pytest.fixture(autouse=True)
+def figures_are_closed(request):
+    """Matplotlib warns of many open ones."""
+    yield
+    plt = getattr(request.module, "plt", None)
+    if plt is not None:
+        plt.close("all")
