@@ -151,7 +151,8 @@ def of_solvers() -> Iterator[tuple[str, str]]:
     few = [row for row in narrow if row["columns"] <= 6]
     many = [row for row in narrow if row["columns"] > 6]
     for page in (GUIDE, TABLES):
-        yield page, f"of {sum(row['converged'] for row in few)}"
+        refuted = sum(row["refuted by over 0.2 tol"] for row in few)
+        yield page, f"{counted(refuted)} of {sum(row['converged'] for row in few)}"
         yield page, f"by {max(row['largest refutation [tol]'] for row in few):.2f}"
         refuted = sum(row["refuted by over 0.2 tol"] for row in many)
         yield page, f"{counted(refuted)} of {sum(row['converged'] for row in many)}"

@@ -223,6 +223,7 @@ def test_pickle_and_clone(data):
         ({"ranks": (0,)}, "'rank' parameter"),
         ({"shrinkages": ()}, "ranks and shrinkages must not be empty"),
         ({"shrinkages": np.array(0.5)}, "shrinkages must be a sequence of values to try, got arr"),
+        ({"shrinkages": np.array([[0.5, 1.0]])}, "'shrinkage' parameter"),
         ({"ranks": np.array(2)}, "ranks must be a sequence of values to try, got array"),
         ({"bias_scale": 0.0}, "'bias_scale' parameter"),
         ({"scoring": "none"}, "'scoring' parameter"),
