@@ -222,7 +222,7 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
             some = [str(name) for name in names[basis.combined]]
             listed = ", ".join(some[:MAX_NAMED]) + (" and others" if some[MAX_NAMED:] else "")
             warnings.warn(
-                f"Some columns of X are nearly combinations of others, such as {listed}: along "
+                f"Some columns of X are nearly combinations of others (columns {listed}): along "
                 f"{basis.n_fragile} of {basis.rank} directions rows vary by less than {NOISE:g} of "
                 "a column's standard deviation, and noise that small in new rows changes "
                 "predictions; use shrinkage > 0, a smaller rank or fewer columns.",

@@ -32,7 +32,7 @@ class DistinctRows:
     Merging leaves the minimiser of (P) unchanged and makes weights mean repetition. The order is
     that of the rows' bytes, so the order in which rows came does not matter. ``spread`` is the
     squared error that merging took out, 1/2 sum w ||y - mean y||^2; ``eps`` the relative spacing
-    of the type that X came in, float32 or float64 (which all others become, and all is here).
+    of the type that X came in, float32 or float64 (other types become float64, as all is here).
     """
 
     X: np.ndarray

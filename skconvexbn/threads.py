@@ -33,21 +33,20 @@ class _Limits:
     here = threading.local()  # whether this thread has the limit of torch already
 
     @classmethod
-    def hold(cls, entered: threading.Event, left: threading.Event) -> None:
+    def hold(
+        cls, before: list[tuple[Any, str]], entered: threading.Event, left: threading.Event
+    ) -> None:
         import torch
 
         cls.torch = torch.get_num_threads()
-        on_cpu: Any = torch.backends.mkldnn
-        products = torch.backends.cuda.matmul, on_cpu.matmul
-        before = [product.fp32_precision for product in products]
         try:
-            for product in products:
+            for product, _ in before:
                 product.fp32_precision = "ieee"
             with _libraries().limit(limits=1, user_api="blas"):
                 entered.set()
                 left.wait()
         finally:
-            for product, precision in zip(products, before, strict=True):
+            for product, precision in before:
                 product.fp32_precision = precision
             torch.set_num_threads(cls.torch)  # for new threads, as before: this one ends
             entered.set()
@@ -55,8 +54,14 @@ class _Limits:
     @classmethod
     def start_holder(cls) -> None:
         """Return when the settings are held, or not at all after an interrupt."""
+        import torch
+
+        on_cpu: Any = torch.backends.mkldnn
+        products = torch.backends.cuda.matmul, on_cpu.matmul
+        before = [(product, product.fp32_precision) for product in products]
         entered, cls.left = threading.Event(), threading.Event()
-        cls.holder = threading.Thread(target=cls.hold, args=(entered, cls.left), daemon=True)
+        args = before, entered, cls.left
+        cls.holder = threading.Thread(target=cls.hold, args=args, daemon=True)
         try:
             cls.holder.start()
             entered.wait()

@@ -147,11 +147,12 @@ class Basis:
 
     @property
     def combined(self) -> np.ndarray:
-        """Columns of X whose noise moves the last column but one of Q most: the first, and others.
+        """Columns of X whose noise moves most the column of Q that noise moves most, descending.
 
-        There X varies least; those with less than a tenth of the first's part are left out.
+        Those that move it by less than a tenth of what the first does are left out.
         """
-        moves = np.abs(self._moves[:, -1])
+        moves = np.abs(self._moves)
+        moves = moves[:, np.linalg.norm(moves, axis=0).argmax()]
         order = np.argsort(-moves, kind="stable")
         return order[moves[order] > 0.1 * moves.max()]
 

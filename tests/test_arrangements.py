@@ -124,7 +124,7 @@ def test_too_many_is_an_error_before_memory_runs_out():
 
 
 def test_masks_of_all_arrangements_are_packed_as_they_come():
-    """All at once are 128 MB of booleans, and 16 GB for 100,000 arrangements of 10,000 rows."""
+    """Products of all rows and directions at once are 256 MB."""
     tracemalloc.start()
     assert len(enumerate_all(general_position(4000, 2))) == 8000
     _, peak = tracemalloc.get_traced_memory()

@@ -1,5 +1,6 @@
 """Whitening: Q against definitions; truncation; shrinkage; numerical edge cases."""
 
+import itertools
 from functools import partial
 
 import numpy as np
@@ -169,7 +170,7 @@ def test_columns_that_nearly_depend_on_others_are_told(scale):
     sound = ConvexBNRegressor(scale=scale, random_state=0).fit(X, y)
     assert sound.rank_ == 3
     X = np.column_stack([X, X[:, 0] + 1e-2 * X[:, 1] + 1e-6 * rng.standard_normal(60)])
-    match = r"such as 3, [01], [01]: along 1 of 4 directions rows vary by less than 0\.0001 of a"
+    match = r"\(columns 3, [01], [01]\): along 1 of 4 directions rows vary by less than 0\.0001 of"
     with pytest.warns(UserWarning, match=match):
         fragile = ConvexBNRegressor(scale=scale, random_state=0).fit(X, y)
     moved = X + 1e-5 * X.std(axis=0) * rng.standard_normal(X.shape)
@@ -222,9 +223,18 @@ def test_columns_that_are_combined_are_named():
     rng = np.random.default_rng(0)
     parts = pd.DataFrame(rng.standard_normal((60, 6)), columns=list("abcdef"))
     total = parts.drop(columns="f").sum(axis=1) + 1e-6 * rng.standard_normal(60)
-    match = r"such as total(, [a-e]){3} and others: along 1 of 7 directions"
+    match = r"\(columns total(, [a-e]){3} and others\): along 1 of 7 directions"
     with pytest.warns(UserWarning, match=match):
         ConvexBNRegressor(random_state=0).fit(parts.assign(total=total), np.sin(parts["f"]))
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_columns_of_small_units_alone_are_not_named(scale):
+    design = np.array(list(itertools.product([-1.0, 1.0], repeat=4)) * 2)
+    a, b, c, d = design.T
+    X = pd.DataFrame({"a": a, "b": b, "total": a + b + 1e-6 * c, "small": 1e-7 * d})
+    with pytest.warns(UserWarning, match=r"\(columns total, [ab], [ab]\): along 1 of 4 directions"):
+        ConvexBNRegressor(scale=scale, random_state=0).fit(X, np.sin(a) + d)
 
 
 @pytest.mark.parametrize(("distance", "rank"), [(1e-9, 2), (1e-12, 1)])

@@ -35,7 +35,7 @@ POINTS: dict[Ending, str] = {
     "solver": "The solver gets no further than a duality gap above tol={tol:g} at {k} of {n} "
     "points; increase tol or take another backend.",
     "max_time": "max_time={max_time} ended the search that would vouch for the duality gap at {k} "
-    "of {n} points, and is above tol={tol:g} at {wide} of them; increase max_time.",
+    "of {n} points, which is above tol={tol:g} at {wide} of them; increase max_time.",
 }
 # A fit no longer changes if the loss did so by less than this fraction of tol.
 UNCHANGED = 0.01
@@ -109,8 +109,8 @@ def convex_bn_path(
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Targets; class labels with ``loss="log_loss"``.
     betas : int or array-like of shape (n_betas,), default=100
-        Weights of the penalty in the objective, >= 0 (0 stands for the limit of small beta, as
-        in `ConvexBNRegressor`, whose ``beta_`` the objective is at); an int is the length of a
+        Weights of the penalty in the objective, >= 0 (0 stands for the limit of small
+        beta: ``objective`` is then at the ``beta_`` of the network); an int is the length of a
         geometric grid from beta_max, the smallest beta at which the network has no neurons, for
         each rank and shrinkage.
     eps : float, default=1e-3

@@ -24,8 +24,8 @@ BACKENDS = {
 # arrangements="auto" enumerates up to this many, and with one direction, where torch's certificate
 # is exact too, as long as cvxpy is as fast (benchmarks/backends.py).
 MAX_AUTO_EXACT, MAX_ONE_DIRECTION = 2_000, 200
-# With this many columns and rows there are more.
-MANY = 12
+# As many columns and rows have 4,096 arrangements, more than either: others need no counting.
+MANY_COLUMNS = 12
 # Largest n_samples * (rank + 1) for cvxpy: beyond it a round takes minutes and gigabytes.
 MAX_CVXPY_SIZE = 200_000
 
@@ -56,7 +56,7 @@ def choose_backend(
         return "closed_form", "auto"  # it needs none
     n, q = problem.Q.shape
     if arrangements == "auto":
-        count = count_arrangements(n, min(q, MANY))
+        count = count_arrangements(n, min(q, MANY_COLUMNS))
         if backend == "cvxpy":
             arrangements = "exact" if count <= MAX_AUTO_EXACT else "sampled"
         else:

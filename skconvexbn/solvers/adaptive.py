@@ -205,8 +205,8 @@ class _Run:
         if len(self.cuts):
             some, enough = x.with_columns(self.cuts), LOOSE_PACE * best.limit
             x, F = best_masses(self.model, some, LOOSE_TOL, enough, self.curvature)
-            settled = x, F = x.active(), F
-            value = self.model.objective(F, x)
+            x = x.active()
+            settled, value = (x, F), self.model.objective(F, x)
         x = self._descend(x, mu, PACE * max(best.limit, FRACTION * gap))
         # with the cuts again, V violates fewer constraints: a certificate needs that
         x, F = self._weigh(x.with_columns(self.cuts) if self.options.certify else x)
