@@ -168,6 +168,15 @@ def test_an_interrupt_on_the_way_in_leaves_no_limit(at, two_threads, monkeypatch
     assert (_Limits.blas_jobs, _Limits.torch_jobs) == (0, 0)
 
 
+def test_an_error_on_the_way_in_reaches_the_caller(two_threads, monkeypatch):
+    """Of a version of torch that has other names for its settings."""
+    before = thread_settings()
+    monkeypatch.setattr(torch.backends, "mkldnn", object())
+    with pytest.raises(AttributeError, match="matmul"), one_thread():
+        pytest.fail("not reached")
+    assert thread_settings() == before
+
+
 def test_what_other_threads_set_is_not_made_ones_own(two_threads):
     in_a_new_thread(torch.set_num_threads, 1)  # for new threads too
     with one_thread():
