@@ -6,6 +6,7 @@ import pytest
 
 # scikit-learn skips its check of array API input without it.
 os.environ["SCIPY_ARRAY_API"] = "1"
+os.environ.setdefault("MPLBACKEND", "agg")
 # Parallel workers would fight for the cores.
 if "PYTEST_XDIST_WORKER" in os.environ:
     for library in ("OMP", "OPENBLAS", "MKL"):
@@ -30,3 +31,27 @@ def figures_are_closed(request):
     plt = getattr(request.module, "plt", None)
     if plt is not None:
         plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Rows for a small search, with weights and groups."""
+    from small_searches import diabetes
+
+    return diabetes()
+
+
+@pytest.fixture(scope="module")
+def fits():
+    """Fits of every kind that can be drawn."""
+    from drawn_fits import fit_all
+
+    return fit_all()
+
+
+@pytest.fixture(scope="module")
+def path():
+    """A path that can be drawn."""
+    from drawn_fits import fit_path
+
+    return fit_path()

@@ -3,17 +3,12 @@
 import numpy as np
 import pytest
 from sklearn.metrics import get_scorer
-from small_searches import SMALL, diabetes
+from small_searches import SMALL
 
 from skconvexbn import ConvexBNRegressor, ConvexBNRegressorCV
 from skconvexbn.model_selection.candidates import fit_path
 from skconvexbn.network import Network
 from skconvexbn.task import Task
-
-
-@pytest.fixture(scope="module", name="data")
-def _data():
-    return diabetes()
 
 
 def test_average_is_one_network(data):

@@ -9,16 +9,11 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold
-from small_searches import SMALL, diabetes
+from small_searches import SMALL
 
 from skconvexbn import ConvexBNClassifierCV, ConvexBNRegressor, ConvexBNRegressorCV
 from skconvexbn.model_selection.candidates import _candidate_fits
 from skconvexbn.task import Task
-
-
-@pytest.fixture(scope="module", name="data")
-def _data():
-    return diabetes()
 
 
 def test_fits_begin_beside_those_of_the_shrinkage_before(data, monkeypatch):

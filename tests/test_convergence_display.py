@@ -4,18 +4,13 @@ import pickle
 
 import numpy as np
 import pytest
-from drawn_fits import FITS, X, Y, fit_all, legend
+from drawn_fits import FITS, X, Y, legend
 
 from skconvexbn import ConvergenceDisplay, ConvexBNRegressor
 
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
 
-
-@pytest.fixture(scope="module", name="fits")
-def _fits():
-    return fit_all()
+BOUND = {"dual_objective": 1.5, "zero_loss": 1.0, "tol": 1e-3, "certificate": "search"}
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -77,11 +72,7 @@ def test_convergence_shows_the_gap_as_it_was_and_as_it_is(fits):
 
 def test_rounds_last_until_the_next_and_the_level_is_the_certified_bound():
     display = ConvergenceDisplay(
-        history=np.array([[1.0, 2.0, 1.9], [3.0, 1.8, 1.8 - 1e-9]]),
-        dual_objective=1.5,
-        zero_loss=1.0,
-        tol=1e-3,
-        certificate="search",
+        history=np.array([[1.0, 2.0, 1.9], [3.0, 1.8, 1.8 - 1e-9]]), **BOUND
     )
     display.plot()
     assert display.level_.get_ydata()[0] == 1.5
@@ -94,13 +85,7 @@ def test_rounds_last_until_the_next_and_the_level_is_the_certified_bound():
 
 
 def test_the_legend_tells_the_gap_as_it_was_from_the_certified_one():
-    display = ConvergenceDisplay(
-        history=np.array([[1.0, 2.0, 1.9], [3.0, 1.8, 1.7]]),
-        dual_objective=1.5,
-        zero_loss=1.0,
-        tol=1e-3,
-        certificate="search",
-    )
+    display = ConvergenceDisplay(history=np.array([[1.0, 2.0, 1.9], [3.0, 1.8, 1.7]]), **BOUND)
     assert display.plot().band_ is not None
     assert [line.get_linestyle() for line in display.lines_] == ["-", "--"]
     assert display.plot(kind="gap").band_ is None

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from drawn_fits import LABELS, X, fit_all, fit_path
+from drawn_fits import LABELS, X
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
@@ -20,19 +20,7 @@ from skconvexbn import (
     RegularizationPathDisplay,
 )
 
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(scope="module", name="fits")
-def _fits():
-    return fit_all()
-
-
-@pytest.fixture(scope="module", name="path")
-def _path():
-    return fit_path()
 
 
 def test_displays_go_by_the_parameters_of_the_fit():

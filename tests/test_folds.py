@@ -8,15 +8,10 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import KFold
-from small_searches import ROWS, SMALL, diabetes
+from small_searches import ROWS, SMALL
 
 from skconvexbn import ConvexBNClassifier, ConvexBNClassifierCV, ConvexBNRegressorCV
 from skconvexbn.model_selection.folds import as_fold
-
-
-@pytest.fixture(scope="module", name="data")
-def _data():
-    return diabetes()
 
 
 @pytest.mark.parametrize("kind", [tuple, list, np.array, lambda rows: rows])

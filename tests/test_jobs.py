@@ -6,14 +6,9 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
-from small_searches import SMALL, diabetes
+from small_searches import SMALL
 
 from skconvexbn import ConvexBNClassifierCV, ConvexBNRegressorCV
-
-
-@pytest.fixture(scope="module", name="data")
-def _data():
-    return diabetes()
 
 
 def test_jobs_are_as_many_as_asked_for(data):

@@ -7,14 +7,9 @@ from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
 from small_problems import small
-from small_searches import SMALL, diabetes
+from small_searches import SMALL
 
 from skconvexbn import ConvexBNRegressor, ConvexBNRegressorCV
-
-
-@pytest.fixture(scope="module", name="data")
-def _data():
-    return diabetes()
 
 
 def test_a_function_gets_weights_with_metadata_routing_too(data):

@@ -7,7 +7,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import GridSearchCV
-from small_searches import SMALL, diabetes, plain
+from small_searches import SMALL, plain
 
 from skconvexbn import (
     ConvexBNClassifier,
@@ -18,11 +18,6 @@ from skconvexbn import (
 )
 from skconvexbn.task import Task
 from skconvexbn.whitening import Whitening
-
-
-@pytest.fixture(scope="module", name="data")
-def _data():
-    return diabetes()
 
 
 def matched(search, grid_search):

@@ -3,19 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from drawn_fits import FITS, LABELS, X, Y, fit_all
+from drawn_fits import FITS, LABELS, X, Y
 from sklearn.datasets import load_iris
 
 from skconvexbn import ConvexBNClassifier, ConvexBNRegressor, NeuronsDisplay
 
 matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(scope="module", name="fits")
-def _fits():
-    return fit_all()
 
 
 @pytest.mark.parametrize("name", FITS)

@@ -19,16 +19,20 @@ def _diabetes():
     return X[:150, :4], y[:150]
 
 
-def test_an_interrupted_path_ends_there(monkeypatch):
+def interrupt_after(monkeypatch, n_descents):
     calls = []
 
     def interrupted(*args):
         calls.append(1)
-        if len(calls) > 8:
+        if len(calls) > n_descents:
             raise KeyboardInterrupt
         return descend(*args)
 
     monkeypatch.setattr("skconvexbn.solvers.adaptive.descend", interrupted)
+
+
+def test_an_interrupted_path_ends_there(monkeypatch):
+    interrupt_after(monkeypatch, 8)
     X, y = load_diabetes(return_X_y=True)
     with pytest.warns(ConvergenceWarning, match=r"Interrupted: the path ends at beta=") as caught:
         path = convex_bn_path(X, y, betas=50, eps=0.01, ranks=(None, 2), random_state=0)
@@ -180,15 +184,7 @@ def test_points_above_tol_are_counted_in_a_warning(diabetes):
 
 
 def test_a_warning_tells_of_all_that_ended_points(diabetes, monkeypatch):
-    calls = []
-
-    def interrupted(*args):
-        calls.append(1)
-        if len(calls) > 2:
-            raise KeyboardInterrupt
-        return descend(*args)
-
-    monkeypatch.setattr("skconvexbn.solvers.adaptive.descend", interrupted)
+    interrupt_after(monkeypatch, 2)
     message = (
         r"^Interrupted: the path ends at beta=20\. "
         r"The duality gap is above tol=1e-09 at 2 of 3 points; increase max_iter"

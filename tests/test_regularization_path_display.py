@@ -2,25 +2,14 @@
 
 import numpy as np
 import pytest
-from drawn_fits import LABELS, X, fit_all, fit_path, legend
+from drawn_fits import LABELS, X, legend
 from sklearn.utils import Bunch
 
 from skconvexbn import ConvexBNClassifierCV, RegularizationPathDisplay, convex_bn_path
 from skconvexbn.display.regularization_path import _score_label
 
 matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(scope="module", name="fits")
-def _fits():
-    return fit_all()
-
-
-@pytest.fixture(scope="module", name="path")
-def _path():
-    return fit_path()
 
 
 def test_path_draws_a_line_for_each_rank_and_shrinkage(path):

@@ -11,15 +11,10 @@ import torch
 from sklearn.datasets import load_iris
 from sklearn.metrics import get_scorer, make_scorer, max_error
 from sklearn.model_selection import KFold
-from small_searches import SMALL, diabetes, plain
+from small_searches import SMALL, plain
 
 from skconvexbn import ConvexBNClassifier, ConvexBNClassifierCV, ConvexBNRegressorCV
 from skconvexbn.model_selection.scores import neg_brier_score, neg_log_loss
-
-
-@pytest.fixture(scope="module", name="data")
-def _data():
-    return diabetes()
 
 
 @pytest.mark.parametrize("kind", ["name", "callable"])

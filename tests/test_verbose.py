@@ -7,17 +7,12 @@ from io import StringIO
 
 import numpy as np
 import pytest
-from drawn_fits import FITS, OUTPUTS, X, Y, fit_all
+from drawn_fits import FITS, OUTPUTS, X, Y
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_html_repr
 
 from skconvexbn import ConvexBNRegressor, ConvexBNRegressorCV, progress
-
-
-@pytest.fixture(scope="module", name="fits")
-def _fits():
-    return fit_all()
 
 
 @pytest.mark.parametrize("name", [name for name in FITS if name != "search"])
