@@ -1,4 +1,4 @@
-"""Settings that must precede the first import of numpy and scipy; before and after each test."""
+"""Settings that must precede the first import of numpy and scipy, and what modules share."""
 
 import os
 
