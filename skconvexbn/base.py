@@ -215,7 +215,7 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
 
     def _warn_of_fragile(self, fits: Iterable[Fit]) -> None:
         """Warn of directions along which predictions hang on the last digits of new rows."""
-        bases = [fit.basis for fit in fits if fit.n_neurons]
+        bases = dict.fromkeys(fit.basis for fit in fits if fit.n_neurons)  # points share them
         basis = max(bases, key=lambda basis: basis.n_fragile, default=None)
         if basis and basis.n_fragile:
             names = getattr(self, "feature_names_in_", np.arange(len(basis.weights)))

@@ -24,7 +24,7 @@ BACKENDS = {
 # arrangements="auto" enumerates up to this many, and with one direction, where torch's certificate
 # is exact too, as long as cvxpy is as fast (benchmarks/backends.py).
 MAX_AUTO_EXACT, MAX_ONE_DIRECTION = 2_000, 200
-# As many columns and rows have 4,096 arrangements, more than either: others need no counting.
+# This many columns and rows have more than either: further columns need no counting.
 MANY_COLUMNS = 12
 # Largest n_samples * (rank + 1) for cvxpy: beyond it a round takes minutes and gigabytes.
 MAX_CVXPY_SIZE = 200_000
