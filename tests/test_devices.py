@@ -95,15 +95,20 @@ def test_models_are_selected_on_the_device(kind):
     np.testing.assert_allclose(again, scores, rtol=1e-2)
 
 
-def test_targets_that_are_read_only_go_to_the_device_too(monkeypatch):
-    """As jobs of joblib have them, in files that processes share."""
+def test_targets_and_starts_that_are_read_only_go_to_the_device_too():
+    """As jobs of joblib have them, in files that processes share, and fits that ray returns."""
     model = ConvexBNClassifier(device="cuda", random_state=0)
     training = model._training(*model._validate(*iris, None))
     training.rows.Y.flags.writeable = training.rows.w.flags.writeable = False
     torch.set_warn_always(True)  # warnings are errors here
     try:
         with on("cuda"):
-            assert model._task(training, 0).solve(1.0).device.startswith("cuda")
+            task = model._task(training, 0)
+            fit = task.solve(1.0)
+            assert fit.device.startswith("cuda")
+            for a in fit.start:
+                a.flags.writeable = False
+            assert task.solve(0.9, fit.start).converged
     finally:
         torch.set_warn_always(False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from copy import copy, deepcopy
+from copy import copy
 from numbers import Integral
 from typing import Any
 
@@ -270,7 +270,7 @@ class CrossValidated(ConvexBNBase):
                     delayed(fit_path)(models[i], training, seed, betas, shares[i]) for i in used
                 )
             paths = dict(zip(used, fits, strict=True))
-            start = deepcopy(paths[i][j].start)  # arrays that ray returns are read-only
+            start = paths[i][j].start
         best = task.solve(betas[j], start)
         self._set_fit(best)
         self.shares_, fits = shares.ravel(), [best]

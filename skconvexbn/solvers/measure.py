@@ -99,11 +99,13 @@ class Model:
         self.Y: Any = problem.Y
         self.w: Any = problem.w
         if not self.on_cpu:  # on the CPU numpy is as fast, and faster with few rows
-            self.Y, self.w = (self.tensor(a.copy()) for a in (self.Y, self.w))
+            self.Y, self.w = self.tensor(self.Y), self.tensor(self.w)
         self.block_entries = BLOCK_ENTRIES[home.type] // shrink
 
     def tensor(self, a: np.ndarray) -> Tensor:
         """An array as float64 on the device."""
+        if isinstance(a, np.ndarray) and not a.flags.writeable:
+            a = a.copy()  # torch warns of those that jobs share
         return torch.as_tensor(a, dtype=torch.float64, device=self.Q.device)
 
     def blocks(self, k: int) -> Iterator[slice]:
