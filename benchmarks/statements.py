@@ -54,7 +54,7 @@ def of_accuracy() -> Iterator[tuple[str, str]]:
         yield README, f"| {name} | {' | '.join(cells)} |"
     search = [f"{found[kind]['ours, CV']['seconds, all sets']:.0f}" for kind in found]
     yield README, f"that took {search[0]} s in all on five regression sets"
-    yield README, f"and {search[1]} s in all on ten sets of classes"
+    yield README, f"and {search[1]} s in all on ten classification sets"
     few_rows = found["classes"]["ours, shrinkage 1"]["mean"]
     yield README, f"with `shrinkage=1, bias_scale=3` it has {few_rows:.3f}"
     fine = []
