@@ -10,7 +10,6 @@ from contextlib import suppress
 from copy import deepcopy
 from datetime import date, time, timedelta
 from numbers import Integral, Real
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,17 +141,6 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Errors of an inherited constructor name the class that was called."""
-        super().__init_subclass__(**kwargs)
-        old: Any = cls.__init__
-        ours = cls.__module__.startswith(f"{__package__}.")  # users may combine constructors
-        if ours and isinstance(old, FunctionType) and "__init__" not in vars(cls):
-            init = FunctionType(old.__code__, old.__globals__, old.__name__, None, old.__closure__)
-            init.__kwdefaults__, init.__annotations__ = old.__kwdefaults__, old.__annotations__
-            init.__qualname__ = f"{cls.__qualname__}.__init__"
-            cls.__init__ = init  # type: ignore[method-assign]
 
     # What y may be: arguments of validate_data.
     _y_params: dict[str, bool] = {}

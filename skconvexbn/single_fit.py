@@ -193,3 +193,7 @@ class SingleFit(ConvexBNBase):
         if earlier is not None:
             sampled = sampled.union(Arrangements.from_masks((earlier >= 0).T))
         return sampled
+
+
+# The regressor alone inherits it: Python's errors then name what was called.
+SingleFit.__init__.__qualname__ = "ConvexBNRegressor.__init__"

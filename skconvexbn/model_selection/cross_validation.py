@@ -424,3 +424,7 @@ class CrossValidated(ConvexBNBase):
             shares = np.exp(-DECAY * (ratio - 1))
         shares[shares < MIN_SHARE] = 0.0
         return shares / shares.sum()
+
+
+# ConvexBNRegressorCV alone inherits it: Python's errors then name what was called.
+CrossValidated.__init__.__qualname__ = "ConvexBNRegressorCV.__init__"
