@@ -166,9 +166,10 @@ def judge(rows, rule, constant=None):
     """The best constant of a rule, unless it is given, and its scores."""
     constants = CONSTANTS if constant is None else [constant]
     data = np.array([r["data"] for r in rows])
-    share = (LOG_LOSS if "log loss" in rows[0] else SQUARED_ERROR).share
+    least = (LOG_LOSS if "log loss" in rows[0] else SQUARED_ERROR).share
     unit = np.array([RULES[rule](*(r[k] for k in ("n", "q", "beta_max", "nu"))) for r in rows])
-    most = np.array([share * r["beta_max"] for r in rows])
+    shares = [max(least, 1 - (1 - r["q"] / r["n"]) ** 0.5) for r in rows]  # as auto_beta.inflation
+    most = np.array([share * r["beta_max"] for share, r in zip(shares, rows, strict=True)])
     betas = np.log(np.minimum(np.outer(constants, unit), most))
 
     def at(key):

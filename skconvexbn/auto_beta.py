@@ -10,10 +10,11 @@ from sklearn.neighbors import NearestNeighbors
 from .data import weighted_mean
 from .problem import Problem
 from .units import Units
+from .whitening import Basis
 
 
 class Rule(NamedTuple):
-    """A constant times nu^1.5 q n^-1/4, and the largest share of beta_max that it takes."""
+    """A constant times nu^1.5 q n^-1/4, at most a share of beta_max, where rows are many."""
 
     constant: float
     share: float
@@ -34,16 +35,19 @@ LEAST = 0.01
 ROUNDING = 1e-24
 
 
-def auto_beta(problem: Problem, units: Units, beta_max: float, labels: bool) -> float:
+def auto_beta(
+    problem: Problem, basis: Basis, units: Units, beta_max: float, labels: bool
+) -> float:
     """A constant times nu^1.5 q n^-1/4 in the units of the data, and std(Y) if it is squared error.
 
     nu is the share of noise in the targets. No more than a share of beta_max, the smallest beta of
-    the zero model in the same units, which targets that do not vary get. One-hot vectors of labels
-    with squared error get 0.7 var(Y) sqrt(q) / beta_max at least.
+    the zero model in the same units, which targets that do not vary get; the share grows where new
+    rows vary more than those of Q do. One-hot vectors of labels with squared error get
+    0.7 var(Y) sqrt(q) / beta_max at least.
     """
     squared = problem.loss.quadratic
     rule = SQUARED_ERROR if squared else LOG_LOSS
-    largest = rule.share * beta_max
+    largest = max(rule.share, 1 - inflation(problem, basis) ** -0.5) * beta_max
     q, total, variation = problem.Q.shape[1], problem.w.sum(), total_variation(problem)
     if variation == 0:
         return float(largest)
@@ -54,6 +58,25 @@ def auto_beta(problem: Problem, units: Units, beta_max: float, labels: bool) -> 
         if labels and problem.n_outputs > 1:
             beta = max(beta, ONE_HOT * deviation**2 * np.sqrt(q) / beta_max)
     return float(min(beta, largest))
+
+
+def inflation(problem: Problem, basis: Basis) -> float:
+    """How much longer new rows are in Q than its own, in squares: by rows left out (theory.md 8).
+
+    At least 1, and finite.
+    """
+    Q, w, rank = problem.Q[:, :-1], problem.w, basis.rank
+    squares = w[:, None] * np.square(Q)
+    n = max(basis.whitening.weight, w.sum() ** 2 / (w @ w))  # weights may sum to 1: Kish's number
+    left = 1 - (1 - basis.shrinkage) * (1 + squares.sum()) / n
+    if rank == 0 or rank < len(Q) - 1:
+        return float(1 / max(left, 1 / len(Q)))
+    # Any row is an affine combination of the others, which are orthogonal in the Q without it.
+    U = squares / squares.sum(axis=0)  # squares of left singular vectors
+    U = U[U.any(axis=1)]
+    inverse = np.square(basis.singular_values[0] / basis.singular_values)
+    alone = np.median((U @ inverse**2) / (U @ inverse) / (U @ inverse)) - 1
+    return float(max(min(alone, 1 / left if left > 0 else np.inf), 1.0))
 
 
 def noise_share(problem: Problem) -> float:

@@ -186,4 +186,6 @@ class Task:
         beta_max = units.beta * self.beta_max(*ORACLE)
         if beta == 0:
             return float(BETA_LIMIT * (beta_max or units.beta))
-        return auto_beta(problem, units, beta_max, self.labels) if beta_max else float(units.beta)
+        if not beta_max:
+            return float(units.beta)
+        return auto_beta(problem, self.basis, units, beta_max, self.labels)

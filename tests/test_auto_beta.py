@@ -13,7 +13,7 @@ from skconvexbn import (
     auto_beta,
     convex_bn_path,
 )
-from skconvexbn.auto_beta import LEAST, noise_share
+from skconvexbn.auto_beta import LEAST, inflation, noise_share
 from skconvexbn.data import DistinctRows
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skconvexbn.problem import Problem
@@ -286,3 +286,77 @@ def test_beta_rule_leaves_neurons_where_one_class_is_rare():
 def test_targets_without_noise_have_the_least_share():
     X = np.random.default_rng(0).standard_normal((60, 3))
     assert share(X, X.sum(axis=1)) == LEAST
+
+
+def lengths_of_rows_left_out(X, **basis):
+    """Squares, relative to the mean of the rows that Q is made from."""
+    found = []
+    for i in range(len(X)):
+        others = np.delete(X, i, axis=0)
+        fitted = Whitening.fit(others, np.ones(len(others)), scale=False).basis(**basis)
+        squares = np.square(fitted.transform(others)).sum(axis=1)
+        found.append(np.square(fitted.transform(X[i : i + 1])).sum() / squares.mean())
+    return np.array(found)
+
+
+def estimated(X, w=None, **basis):
+    rows = DistinctRows.of(X, np.ones((len(X), 1)), np.ones(len(X)) if w is None else w)
+    fitted = Whitening.fit(rows.X, rows.w, scale=False).basis(**basis)
+    return inflation(unit_problem(rows, fitted, SquaredError(), True)[0], fitted)
+
+
+@pytest.mark.parametrize("d", [30, 31, 40, 90])
+def test_rows_left_out_where_any_is_a_combination_of_the_others(d):
+    X = np.random.default_rng(d).standard_normal((31, d)) * np.geomspace(1, 3, d)
+    expected = np.median(lengths_of_rows_left_out(X))
+    assert estimated(X) == pytest.approx(max(expected, 1.0), rel=1e-6)
+    assert (expected > 10) == (d == 30)
+
+
+@pytest.mark.parametrize("d", [2, 5, 10, 14])
+def test_rows_left_out_of_a_balanced_design(d):
+    """Their leverages are equal."""
+    signs = np.array([[(i >> j) & 1 for j in range(4)] for i in range(16)]) * 2.0 - 1
+    chosen = [[j for j in range(4) if s >> j & 1] for s in range(1, 16)]
+    X = np.stack([signs[:, c].prod(axis=1) for c in chosen], axis=1)[:, :d]
+    expected = lengths_of_rows_left_out(X)
+    np.testing.assert_allclose(expected, expected[0])
+    assert estimated(X) == pytest.approx(16 / 15 * expected[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("shrinkage", [0.3, 0.7, 1.0])
+@pytest.mark.parametrize("d", [3, 20, 36, 200])
+def test_rows_left_out_with_shrinkage(d, shrinkage):
+    X = np.random.default_rng(0).standard_normal((40, d))
+    expected = lengths_of_rows_left_out(X, shrinkage=shrinkage).mean()
+    assert estimated(X, shrinkage=shrinkage) == pytest.approx(max(expected, 1.0), rel=0.2)
+
+
+def test_weights_of_rows_left_out_are_repetition():
+    X, w = np.random.default_rng(0).standard_normal((12, 6)), np.arange(1, 13)
+    assert estimated(X.repeat(w, axis=0)) == pytest.approx(estimated(X, w.astype(float)), rel=1e-9)
+    light = np.where(np.arange(12) < 9, 1.0, 1e-12)
+    assert estimated(X, light) == pytest.approx(estimated(X[:9]), rel=1e-6)
+    assert estimated(X, np.full(12, 1e-3)) == pytest.approx(estimated(X), rel=1e-9)
+    corners = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.01]])  # each is far from the others' line
+    assert estimated(corners) > 4
+    assert estimated(corners.repeat(30, axis=0)) == pytest.approx(1 / (1 - 3 / 90), rel=1e-9)
+
+
+def test_rows_left_out_beside_one_that_outweighs_all():
+    X = np.random.default_rng(0).standard_normal((3, 6))
+    assert 1 <= estimated(X, np.array([1.0, 1.0, 1e25])) < np.inf
+
+
+@pytest.mark.parametrize("d", [150, 180, 195])
+def test_auto_beta_does_not_blow_up_where_columns_are_nearly_as_many_as_rows(d):
+    rng = np.random.default_rng(d)
+    X = rng.standard_normal((700, d))
+    y = X[:, 0] + 0.5 * rng.standard_normal(700)
+    model = ConvexBNRegressor(random_state=0).fit(X[:200], y[:200])
+    path = convex_bn_path(X[:200], y[:200], betas=1, random_state=0)
+    share = 1 - (1 - (d + 1) / 200) ** 0.5
+    assert model.beta_ == pytest.approx(share * path.beta[0], rel=0.1)
+    assert model.score(X[200:], y[200:]) > -0.1
+    tenth = ConvexBNRegressor(beta=0.1 * path.beta[0], random_state=0).fit(X[:200], y[:200])
+    assert tenth.score(X[200:], y[200:]) < model.score(X[200:], y[200:]) - 0.05

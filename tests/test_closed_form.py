@@ -311,7 +311,7 @@ def test_rounds_that_gain_nothing_end():
     """With many classes the bound on the dual norm is loose: neurons would join to no end."""
     rng = np.random.RandomState(0)
     X, y = rng.randn(70, 73), np.r_[np.arange(35), rng.randint(0, 35, 35)]
-    model = ConvexBNClassifier(loss="squared_error").fit(X, y)
+    model = ConvexBNClassifier(beta=0.19, loss="squared_error").fit(X, y)
     assert (model.backend_, model.converged_) == ("closed_form", True)
     assert model.n_iter_ <= 4
     with pytest.warns(ConvergenceWarning, match="the solver gets no further"):
