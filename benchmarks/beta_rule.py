@@ -15,11 +15,11 @@ to 100 columns.
 
 Scores are those of a path of 14 betas from beta_max to 1e-4 of it (generated sets: 1e-3), at a
 rule's beta by interpolation in log(beta), beyond the path those at its end; R2 below -0.5 counts as
-that. All rules are held to the share of beta_max that beta="auto" takes at most. Each has the
-constant that is best in the mean, for classes of accuracy less log loss; "others'" is the score
-with constants that were best on the other sets, "many rows" that of sets with more than 2,000. "The
-best beta of each" chooses by these very scores. nu is the share of noise (skconvexbn/auto_beta.py).
-Writes results/beta_rule_KIND.json and results/beta_rule_KIND_rules.json.
+that. As in beta="auto" all rules are multiplied by t^2, t = n / (n - q), and held to a share of
+beta_max. Each has the constant that is best in the mean, for classes of accuracy less log loss;
+"others'" is the score with constants that were best on the other sets, "many rows" that of sets
+with more than 2,000. "The best beta of each" chooses by these very scores. nu is the share of noise
+(skconvexbn/auto_beta.py). Writes results/beta_rule_KIND.json and results/beta_rule_KIND_rules.json.
 """
 
 import sys
@@ -168,8 +168,9 @@ def judge(rows, rule, constant=None):
     data = np.array([r["data"] for r in rows])
     least = (LOG_LOSS if "log loss" in rows[0] else SQUARED_ERROR).share
     unit = np.array([RULES[rule](*(r[k] for k in ("n", "q", "beta_max", "nu"))) for r in rows])
-    shares = [max(least, 1 - (1 - r["q"] / r["n"]) ** 0.5) for r in rows]  # as auto_beta.inflation
-    most = np.array([share * r["beta_max"] for share, r in zip(shares, rows, strict=True)])
+    t = np.array([1 / (1 - r["q"] / r["n"]) for r in rows])  # auto_beta.inflation
+    unit = unit * t**2
+    most = np.maximum(least, 1 - t**-0.5) * [r["beta_max"] for r in rows]
     betas = np.log(np.minimum(np.outer(constants, unit), most))
 
     def at(key):

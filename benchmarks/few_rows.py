@@ -8,7 +8,8 @@ and y), their columns with all squares and products, standardised; sets of class
 ten columns that vary, with FOLDER every such clf-*.npz too. Scores are R2 and accuracy, and the log
 loss as a multiple of that of the shares of the classes in the training rows. "Fixed" is a tenth of
 beta_max, for classes a fifth, which the rule takes at most where rows are many; "best" the best of
-seven shares, chosen by these very scores. Ten minutes with FOLDER. Writes results/few_rows_KIND.json.
+seven shares, chosen by these very scores. Ten minutes with FOLDER. Writes
+results/few_rows_KIND.json.
 """
 
 import warnings

@@ -162,6 +162,33 @@ def rules_classes():
     return rules("classes")
 
 
+def few_rows(kind: str, shown: dict[str, Callable[[list[float]], str]]) -> list[Row]:
+    """Scores where rows are few, as shown, at beta="auto", at the fixed share and the best."""
+    found = []
+    for ratio, rows in grouped(results(f"few_rows_{kind}"), "n / (d + 1)").items():
+        share = np.median([row["share"] for row in rows])
+        cells = {
+            f"{score}, {at}": form([row[f"{score}, {at}"] for row in rows])
+            for score, form in shown.items()
+            for at in ("auto", "fixed", "best")
+        }
+        found.append({"rows / (d + 1)": ratio, "fits": len(rows), "share": short(share)} | cells)
+    return found
+
+
+@tabulated
+def few_rows_regression():
+    return few_rows("regression", {"R2": lambda x: f"{np.median(x):.2f} ({min(x):.1f})"})
+
+
+@tabulated
+def few_rows_classes():
+    def mean(x):
+        return f"{np.mean(x):.3f}"
+
+    return few_rows("classes", {"accuracy": mean, "log loss": mean})
+
+
 @tabulated
 def adaptive():
     rows = []

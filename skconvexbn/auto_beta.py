@@ -14,7 +14,7 @@ from .whitening import Basis
 
 
 class Rule(NamedTuple):
-    """A constant times nu^1.5 q n^-1/4, at most a share of beta_max, where rows are many."""
+    """A constant times nu^1.5 q n^-1/4, and the share of beta_max that is most, with many rows."""
 
     constant: float
     share: float
@@ -35,23 +35,22 @@ LEAST = 0.01
 ROUNDING = 1e-24
 
 
-def auto_beta(
-    problem: Problem, basis: Basis, units: Units, beta_max: float, labels: bool
-) -> float:
-    """A constant times nu^1.5 q n^-1/4 in the units of the data, and std(Y) if it is squared error.
+def auto_beta(problem: Problem, basis: Basis, units: Units, beta_max: float, labels: bool) -> float:
+    """A constant times nu^1.5 q t^2 n^-1/4 in the units of the data, and of std(Y) if quadratic.
 
-    nu is the share of noise in the targets. No more than a share of beta_max, the smallest beta of
-    the zero model in the same units, which targets that do not vary get; the share grows where new
-    rows vary more than those of Q do. One-hot vectors of labels with squared error get
+    nu is the share of noise in the targets, t how much longer new rows are in Q. No more than a
+    share of beta_max, the smallest beta of the zero model in the same units, which targets that do
+    not vary get; the share grows with t. One-hot vectors of labels with squared error get
     0.7 var(Y) sqrt(q) / beta_max at least.
     """
     squared = problem.loss.quadratic
     rule = SQUARED_ERROR if squared else LOG_LOSS
-    largest = max(rule.share, 1 - inflation(problem, basis) ** -0.5) * beta_max
+    t = inflation(problem, basis)
+    largest = max(rule.share, 1 - t**-0.5) * beta_max
     q, total, variation = problem.Q.shape[1], problem.w.sum(), total_variation(problem)
     if variation == 0:
         return float(largest)
-    beta = rule.constant * noise_share(problem) ** 1.5 * q / (units.weight * total) ** 0.25
+    beta = rule.constant * noise_share(problem) ** 1.5 * q * t**2 / (units.weight * total) ** 0.25
     if squared:
         deviation = units.output * np.sqrt(variation / total)
         beta *= deviation

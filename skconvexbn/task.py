@@ -22,6 +22,7 @@ from .problem import Problem
 from .progress import progress
 from .simplify import simplify
 from .solvers import get_solver
+from .solvers.group_lasso import settle_outputs
 from .solvers.interface import Neurons, Options, Solution
 from .threads import one_blas_thread
 from .units import Units
@@ -100,6 +101,9 @@ class Task:
         H, G, b, gates = solution.H, solution.G, solution.b, solution.gates
         if gates is None:
             H, G, b = simplify(problem, H, G, b)
+        several = problem.loss.quadratic and problem.n_outputs > 1 and len(G) > 0
+        if several and self.backend != "closed_form":  # which is exact for each
+            G, b = settle_outputs(problem, H, G, b, gates)
         b = problem.loss.canonical_intercept(b)
         units, objective = self.units, problem.primal(H, G, b, gates)
         gap = max(objective - problem.dual(solution.V, solution.dual_norm), 0.0)

@@ -16,6 +16,8 @@ GRAM_MIN_RATIO = 1e-3
 # Singular values of unscaled columns below this fraction of the largest have no digits to spare:
 # eps^(2/3) of float64.
 RESOLUTION = 2.0 ** (-52 * 2 / 3)
+# Columns that vary by less of their size are constant: sums of some thousand numbers round so.
+SUMMED = 2.0**-45
 # Noise in new rows that predictions should bear, in units of the columns' standard deviations.
 NOISE = 1e-4
 
@@ -59,9 +61,9 @@ class Whitening:
         cancel to eps^(2/3) of their size, or that are within their rounding, are dropped.
         """
         weight = float(w.sum())
-        mean, rounding = weighted_mean(X, w), eps * np.abs(X).max(axis=0)
+        mean, size = weighted_mean(X, w), np.abs(X).max(axis=0)
         # Unit variance would blow up the rounding in a constant column.
-        constant = np.ptp(X, axis=0) <= 4 * rounding
+        constant = np.ptp(X, axis=0) <= max(4 * eps, SUMMED) * size
         mean[constant] = X[0, constant]
         Xc = X - mean
         Xc[:, constant] = 0.0
@@ -75,7 +77,7 @@ class Whitening:
         s, V = _right_singular(Xc, min(len(X) - 1, X.shape[1]))
         V[constant] = 0.0
         # How far the rounding of the columns alone takes the rows along each direction.
-        noise = np.linalg.norm((rounding / factor)[:, None] * V, axis=0)
+        noise = np.linalg.norm((eps * size / factor)[:, None] * V, axis=0)
         kept = s > np.maximum(eps ** (2 / 3) * s.max(initial=0.0), noise)
         s, V = s[kept], V[:, kept]
         n_independent, deviation = len(s), factor

@@ -203,7 +203,7 @@ def test_auto_beta_follows_the_rule(capped):
 
     X = np.random.default_rng(0).standard_normal((60, 2))
     y = np.sin(30 * X[:, 0]) if capped else X[:, 0] + 0.3 * np.sin(30 * X[:, 1])
-    Q = Whitening.fit(X, np.ones(60)).basis().transform(X)
+    Q, squared = Whitening.fit(X, np.ones(60)).basis().transform(X), (60 / 57) ** 2
     for labels in (False, True):
         Y = (y > y.mean()).astype(float) if labels else y
         centred = (Y - Y.mean())[:, None]
@@ -213,10 +213,11 @@ def test_auto_beta_follows_the_rule(capped):
         linear = np.sum((Y - Q @ (Q.T @ Y)) ** 2) / 57
         noise = min(near, linear, Y.var())
         if labels:
-            rule, most = 0.16 * (noise / Y.var()) ** 1.5 * 3 / 60**0.25, 0.2 * beta_max
+            rule = 0.16 * (noise / Y.var()) ** 1.5 * 3 * squared / 60**0.25
+            most = 0.2 * beta_max
             model = ConvexBNClassifier(random_state=0).fit(X, y > y.mean())
         else:
-            rule = 0.5 * (noise / Y.var()) ** 1.5 * Y.std() * 3 / 60**0.25
+            rule = 0.5 * (noise / Y.var()) ** 1.5 * Y.std() * 3 * squared / 60**0.25
             most = 0.1 * beta_max
             model = ConvexBNRegressor(random_state=0).fit(X, y)
         assert (rule > most) == capped
@@ -230,13 +231,14 @@ def test_auto_beta_with_weights_outputs_and_no_intercept():
     y = 10 + X[:, 0] + 0.3 * rng.standard_normal(100)
     beta = ConvexBNRegressor(random_state=0).fit(X, y).beta_
     four = ConvexBNRegressor(random_state=0).fit(X, y, np.full(100, 4.0)).beta_
-    np.testing.assert_allclose(four, beta / 4**0.25, rtol=1e-9)
+    less = ((1 - 3 / 100) / (1 - 3 / 400)) ** 2 / 4**0.25
+    np.testing.assert_allclose(four, beta * less, rtol=1e-9)
     z = np.abs(X[:, 1]) + 0.1 * rng.standard_normal(100)
     pair, rotation = np.column_stack([y, z]), np.array([[0.6, -0.8], [0.8, 0.6]])
     two = ConvexBNRegressor(random_state=0).fit(X, pair).beta_
     assert abs(np.log(two / beta)) > 0.1
     mapped = ConvexBNRegressor(random_state=0).fit(X, pair @ rotation + 3, np.full(100, 4.0)).beta_
-    np.testing.assert_allclose(mapped, two / 4**0.25, rtol=1e-6)
+    np.testing.assert_allclose(mapped, two * less, rtol=1e-6)
     one = ConvexBNRegressor(random_state=0).fit(X, np.column_stack([y, -y]) / 2**0.5).beta_
     np.testing.assert_allclose(one, beta, rtol=1e-6)
     without = ConvexBNRegressor(random_state=0, fit_intercept=False).fit(X, y).beta_

@@ -7,7 +7,7 @@ from skconvexbn import ConvexBNClassifier
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skconvexbn.problem import Problem
 from skconvexbn.solvers import group_lasso
-from skconvexbn.solvers.group_lasso import _newton_step, _sandwich
+from skconvexbn.solvers.group_lasso import _newton_step, _sandwich, settle_outputs
 
 RNG = np.random.default_rng(5)
 
@@ -79,3 +79,58 @@ def test_products_of_features_come_in_blocks_of_rows(monkeypatch):
     monkeypatch.setattr(group_lasso, "BLOCK_ENTRIES", 2 * 3**2)
     expected = np.einsum("kj,kcd,kl->jcld", R, D, R)
     np.testing.assert_allclose(_sandwich(R, D), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_settled_outputs_are_ridge_regressions_and_cost_no_more(fit_intercept, gated):
+    rng = np.random.default_rng(0)
+    n, m, C = 50, 7, 3
+    Q, H = rng.standard_normal((n, 4)), rng.standard_normal((4, m))
+    gates = rng.standard_normal((4, m)) if gated else None
+    Y = (rng.standard_normal((n, C)) + 2 * fit_intercept) * [1.0, 1e-3, 1e-9]
+    w, G = rng.uniform(0.5, 2.0, n), rng.standard_normal((m, C))
+    G[3] = 0.0
+    problem = Problem(Q, Y, w, SquaredError(), 0.7, fit_intercept)
+    b = problem.best_intercept(problem.output(H, G, np.zeros(C), gates))
+    settled, intercept = settle_outputs(problem, H, G, b, gates)
+    assert problem.primal(H, settled, intercept, gates) < problem.primal(H, G, b, gates)
+    assert not settled[3].any()
+    if not fit_intercept:
+        assert not intercept.any()
+    kept = np.arange(m) != 3
+    R = problem.features(H, gates)[:, kept]
+    ratio = np.linalg.norm(H, axis=0)[kept] / np.linalg.norm(G[kept], axis=1)
+    for c in range(C):  # each in its own units
+        residual = w * (R @ settled[kept, c] + intercept[c] - Y[:, c])
+        scale = np.abs(residual).sum()
+        slope = R.T @ residual + 0.7 * ratio * settled[kept, c]
+        np.testing.assert_allclose(slope / scale, 0.0, atol=1e-9)
+        assert not fit_intercept or abs(residual.sum()) < 1e-9 * scale
+
+
+def test_outputs_at_the_optimum_stay():
+    rng = np.random.default_rng(1)
+    n, m, C = 60, 6, 2
+    H, Y = np.eye(n)[:, :m] + 0.1 * rng.standard_normal((n, m)), rng.standard_normal((n, C))
+    problem = Problem(np.eye(n), Y, np.ones(n), SquaredError(), 0.2, True)
+    H = H / np.linalg.norm(H, axis=0)
+    G, b = group_lasso.group_lasso(problem, problem.features(H), np.ones((m, C)), np.zeros(C))
+    settled, intercept = settle_outputs(problem, H, G, b)
+    np.testing.assert_allclose(settled, G, atol=1e-7)
+    np.testing.assert_allclose(intercept, b, atol=1e-7)
+
+
+def test_singular_systems_never_raise_the_objective(monkeypatch):
+    rng = np.random.default_rng(2)
+    H, G, b = rng.standard_normal((3, 4)), rng.standard_normal((4, 2)), np.zeros(2)
+    H[:, 1], G[1] = H[:, 0], G[0]
+    problem = Problem(np.eye(3), rng.standard_normal((3, 2)), np.ones(3), SquaredError(), 0.0, True)
+    settled, intercept = settle_outputs(problem, H, G, b)
+    assert problem.primal(H, settled, intercept) <= problem.primal(H, G, b)
+
+    def fail(_):
+        raise group_lasso.LinAlgError
+
+    monkeypatch.setattr(group_lasso, "cho_factor", fail)
+    assert settle_outputs(problem, H, G, b)[0] is G

@@ -135,3 +135,16 @@ def test_objective_grows_with_beta_and_penalty_falls(route, seed):
         penalties.append(np.linalg.norm(model.coefs_[1], axis=1).sum())
     assert np.all(np.diff(objectives) >= -1e-9)
     assert np.all(np.diff(penalties) <= 1e-4 * penalties[0])
+
+
+@pytest.mark.parametrize("activation", ["relu", "gated_relu"])
+@pytest.mark.parametrize("factor", [1e-2, 1e-5, 1e-12])
+def test_outputs_of_small_variance_are_fitted_too(factor, activation):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 4))
+    y, z = X[:, 0] + np.abs(X[:, 1]), np.tanh(X[:, 1]) + 5
+    model = ConvexBNRegressor(activation=activation, random_state=0)
+    model.fit(X[:200], np.column_stack([y, factor * z])[:200])
+    residual = model.predict(X[200:])[:, 1] / factor - z[200:]
+    assert model.converged_
+    assert np.mean(residual**2) < 0.2 * z.var()

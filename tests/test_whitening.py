@@ -119,6 +119,17 @@ def test_constant_and_collinear_columns_are_dropped():
     np.testing.assert_allclose(constant.basis().transform(np.ones((3, 2))), 5**-0.5)
 
 
+@pytest.mark.parametrize("n_parts", [3, 30, 1000])
+def test_a_total_that_is_constant_up_to_rounding_is_constant(n_parts):
+    parts = RNG.dirichlet(np.ones(n_parts), 200)
+    total = np.cumsum(parts, axis=1)[:, -1]  # one after the other
+    assert np.ptp(total) > 0
+    X = RNG.standard_normal((200, 2))
+    assert len(Whitening.fit(np.column_stack([X, 7 * total]), np.ones(200)).singular_values) == 2
+    ten_bits = 1 + 2.0**-42 * RNG.integers(0, 1000, 200) / 4
+    assert len(Whitening.fit(np.column_stack([X, ten_bits]), np.ones(200)).singular_values) == 3
+
+
 def test_rounding_of_single_precision_is_not_a_direction():
     X = RNG.standard_normal((50, 3))
     X = np.column_stack([X, X.sum(axis=1)]).astype(np.float32)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+from ..data import weighted_mean
 from ..problem import Problem
 
 # Newton systems of up to this many unknowns take milliseconds.
@@ -40,6 +41,39 @@ def group_lasso(
         x = _newton(problem, R, x, m, size, last=size == sizes[-1])
     G, b = x[:m], (x[m] if problem.fit_intercept else b)
     return np.where(np.linalg.norm(G, axis=1, keepdims=True) > 1e-8 * unit, G, 0.0), b
+
+
+def settle_outputs(
+    problem: Problem,
+    H: np.ndarray,
+    G: np.ndarray,
+    b: np.ndarray,
+    gates: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Output weights and intercept of squared error, each output by itself (theory.md 11).
+
+    Minimises with beta/2 sum_j ||h_j|| (||g||^2 / r_j + r_j), which at r_j = ||g_j|| is the penalty
+    and elsewhere no less. Solvers end within tol of the loss of all outputs: one of small variance
+    may be off by many times its own.
+    """
+    size = np.linalg.norm(G, axis=1)
+    used = size > 0
+    root = np.sqrt(size[used] / np.linalg.norm(H[:, used], axis=0))
+    R, Y, w = problem.features(H, gates)[:, used] * root, problem.Y, problem.w
+    mean, centre = np.zeros(len(root)), np.zeros(problem.n_outputs)
+    if problem.fit_intercept:
+        mean, centre = weighted_mean(R, w), weighted_mean(Y, w)
+    R = R - mean
+    system = R.T @ (w[:, None] * R) + problem.beta * np.eye(len(root))
+    try:
+        x = cho_solve(cho_factor(system), R.T @ (w[:, None] * (Y - centre)))
+    except LinAlgError:
+        return G, b
+    settled = np.zeros_like(G)
+    settled[used] = root[:, None] * x
+    intercept = centre - mean @ x
+    better = problem.primal(H, settled, intercept, gates) < problem.primal(H, G, b, gates)
+    return (settled, intercept) if better else (G, b)
 
 
 def _newton(
