@@ -65,14 +65,14 @@ def inflation(problem: Problem, basis: Basis) -> float:
     At least 1, and finite.
     """
     Q, w, rank = problem.Q[:, :-1], problem.w, basis.rank
-    squares = w[:, None] * np.square(Q)
+    leverages = w @ np.einsum("ij,ij->i", Q, Q) + 1
     n = max(basis.whitening.weight, w.sum() ** 2 / (w @ w))  # weights may sum to 1: Kish's number
-    left = 1 - (1 - basis.shrinkage) * (1 + squares.sum()) / n
+    left = 1 - (1 - basis.shrinkage) * leverages / n
     if rank == 0 or rank < len(Q) - 1:
         return float(1 / max(left, 1 / len(Q)))
     # Any row is an affine combination of the others, which are orthogonal in the Q without it.
-    U = squares / squares.sum(axis=0)  # squares of left singular vectors
-    U = U[U.any(axis=1)]
+    U = w[:, None] * np.square(Q)
+    U = U[U.any(axis=1)] / U.sum(axis=0)  # squares of left singular vectors
     inverse = np.square(basis.singular_values[0] / basis.singular_values)
     alone = np.median((U @ inverse**2) / (U @ inverse) / (U @ inverse)) - 1
     return float(max(min(alone, 1 / left if left > 0 else np.inf), 1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -59,17 +60,25 @@ class Problem:
         w = self.w[rows] * (self.w.sum() / self.w[rows].sum())
         return replace(self, Q=self.Q[rows], Y=self.Y[rows], w=w)
 
-    def features(self, H: np.ndarray, gates: np.ndarray | None = None) -> np.ndarray:
-        """relu(Q H), or with gates (q, m) 1[Q gates >= 0] * Q H; shape (n, m)."""
-        return _features(self.Q, H, gates)
+    def blocks(self, m: int) -> Iterator[slice]:
+        """Slices of rows whose features of m neurons are of bounded size."""
+        size = max(16, BLOCK_ENTRIES // max(m, 1))
+        return (slice(i, i + size) for i in range(0, len(self.Q), size))
+
+    def features(
+        self, H: np.ndarray, gates: np.ndarray | None = None, rows: slice = slice(None)
+    ) -> np.ndarray:
+        """relu(Q H), or with gates (q, m) 1[Q gates >= 0] * Q H, of these rows; shape (n, m)."""
+        Q = self.Q[rows]
+        Z = Q @ H
+        return np.maximum(Z, 0.0, out=Z) if gates is None else Z * (Q @ gates >= 0)
 
     def output(
         self, H: np.ndarray, G: np.ndarray, b: np.ndarray, gates: np.ndarray | None = None
     ) -> np.ndarray:
         """Network output on the rows of Q, shape (n, C)."""
-        size = max(16, BLOCK_ENTRIES // max(len(G), 1))
-        blocks = (self.Q[i : i + size] for i in range(0, len(self.Q), size))
-        return np.concatenate([_features(Q, H, gates) @ G for Q in blocks]) + b
+        blocks = self.blocks(len(G))
+        return np.concatenate([self.features(H, gates, rows) @ G for rows in blocks]) + b
 
     def loss_value(self, F: np.ndarray) -> float:
         """Loss of the outputs F."""
@@ -129,8 +138,3 @@ class Problem:
 def relative_gap(gap: Any, zero_loss: float) -> Any:
     """Gaps in units of the loss of the model without neurons, which may be zero."""
     return gap / max(zero_loss, 1e-300)
-
-
-def _features(Q: np.ndarray, H: np.ndarray, gates: np.ndarray | None) -> np.ndarray:
-    Z = Q @ H
-    return np.maximum(Z, 0.0, out=Z) if gates is None else Z * (Q @ gates >= 0)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import skconvexbn.problem
 from skconvexbn import ConvexBNClassifier
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skconvexbn.problem import Problem
@@ -81,9 +82,13 @@ def test_products_of_features_come_in_blocks_of_rows(monkeypatch):
     np.testing.assert_allclose(_sandwich(R, D), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("entries", [1, 10_000])  # four blocks of rows, and one
 @pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("fit_intercept", [True, False])
-def test_settled_outputs_are_ridge_regressions_and_cost_no_more(fit_intercept, gated):
+def test_settled_outputs_are_ridge_regressions_and_cost_no_more(
+    fit_intercept, gated, entries, monkeypatch
+):
+    monkeypatch.setattr(skconvexbn.problem, "BLOCK_ENTRIES", entries)
     rng = np.random.default_rng(0)
     n, m, C = 50, 7, 3
     Q, H = rng.standard_normal((n, 4)), rng.standard_normal((4, m))

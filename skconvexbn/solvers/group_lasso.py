@@ -59,19 +59,24 @@ def settle_outputs(
     size = np.linalg.norm(G, axis=1)
     used = size > 0
     root = np.sqrt(size[used] / np.linalg.norm(H[:, used], axis=0))
-    R, Y, w = problem.features(H, gates)[:, used] * root, problem.Y, problem.w
-    mean, centre = np.zeros(len(root)), np.zeros(problem.n_outputs)
+    Y, w, m = problem.Y, problem.w, len(root)
+    centre = weighted_mean(Y, w) if problem.fit_intercept else np.zeros(problem.n_outputs)
+    system, right, mean = problem.beta * np.eye(m), np.zeros((m, Y.shape[1])), np.zeros(m)
+    for rows in problem.blocks(len(G)):
+        R = problem.features(H, gates, rows)[:, used] * root
+        weighted = R.T * w[rows]
+        system += weighted @ R
+        right += weighted @ (Y[rows] - centre)
+        mean += weighted.sum(axis=1) / w.sum()
     if problem.fit_intercept:
-        mean, centre = weighted_mean(R, w), weighted_mean(Y, w)
-    R = R - mean
-    system = R.T @ (w[:, None] * R) + problem.beta * np.eye(len(root))
+        system -= w.sum() * np.outer(mean, mean)
     try:
-        x = cho_solve(cho_factor(system), R.T @ (w[:, None] * (Y - centre)))
+        x = cho_solve(cho_factor(system), right)
     except LinAlgError:
         return G, b
     settled = np.zeros_like(G)
     settled[used] = root[:, None] * x
-    intercept = centre - mean @ x
+    intercept = centre - mean @ x if problem.fit_intercept else b
     better = problem.primal(H, settled, intercept, gates) < problem.primal(H, G, b, gates)
     return (settled, intercept) if better else (G, b)
 
