@@ -345,6 +345,18 @@ def test_splitting_goes_on_where_the_interior_point_method_ends(beta):
     assert model.n_iter_ > gated.N_FIRST
 
 
+@pytest.mark.parametrize("beta", [1e-4, 1e-3])
+@pytest.mark.parametrize("Estimator", [ConvexBNRegressor, ConvexBNClassifier])
+def test_gates_and_a_small_beta_converge(Estimator, beta):
+    """Of more than one output, or log loss, where the splitting is all there is."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((75, 1))
+    y = np.sin(2 * X[:, 0]) + 0.3 * rng.standard_normal(75)
+    Y = np.column_stack([y, rng.standard_normal(75)]) if Estimator is ConvexBNRegressor else y > 0
+    model = Estimator(activation="gated_relu", n_arrangements=20, beta=beta, random_state=0)
+    assert model.fit(X, Y).converged_
+
+
 @pytest.mark.parametrize("steps", [1, 4, 8])
 def test_gated_neurons_are_of_unit_norm_wherever_a_fit_ends(steps, monkeypatch):
     rng = np.random.default_rng(0)

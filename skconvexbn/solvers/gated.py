@@ -25,13 +25,16 @@ from .interface import Options, Solution
 from .interior_point import interior_point, masked_products, masked_sum
 from .measure import Model
 
-# Relaxation, first penalty of the splits, and the ratio of residuals at which it is changed.
-RELAXATION, FIRST_RHO, BALANCE = 1.7, 0.3, 5.0
-# Iterations a round, after which the gap is computed; rounds in which the penalty may change.
-N_ITERATIONS, N_ADAPTED = 20, 100
+# Relaxation, and the ratio of residuals at which the penalty of the splits is changed.
+RELAXATION, BALANCE = 1.7, 2.0
+# The first penalty is beta in units of the smallest beta that makes all S_j zero, or this.
+MIN_RHO = 1e-4
+# Iterations of the first round, after which the gap is computed, and by which fraction of them each
+# round has more; rounds in which the penalty may change.
+N_ITERATIONS, MORE, N_ADAPTED = 20, 0.1, 100
 # Of one output with squared error so many rounds at most, which take a fraction of the time of as
 # many of the interior point method; where they do not suffice it takes few, and they very many.
-N_FIRST = 25
+N_FIRST = 12
 # Singular values below this fraction of the largest are zero.
 NEGLIGIBLE = 1e-12
 
@@ -70,17 +73,26 @@ class _Splitting:
         self.b = model.tensor(self.problem.zero_intercept)
         self.F = self.root * self.b
         self.U_F = self.Q.new_zeros(n, C)
-        self.rho = FIRST_RHO
+        norm = self._dual_norm(self.problem.dual_point(self._unscaled(self.F)))
+        self.rho = max(self.problem.beta / max(norm, self.problem.beta), MIN_RHO)
 
     def rounds(self) -> Iterator[str]:
         """Blocks of iterations without end."""
         for n_round in count():
-            for _ in range(N_ITERATIONS):
+            for _ in range(int(N_ITERATIONS * (1 + MORE * n_round))):
                 primal, dual = self._iterate()
             if n_round < N_ADAPTED:
                 self._balance(primal, dual)
             self._offer()
             yield f"residuals {primal:.1e} {dual:.1e}"
+
+    def _unscaled(self, F: Tensor) -> np.ndarray:
+        return (F / self.root).cpu().numpy()
+
+    def _dual_norm(self, V: np.ndarray) -> float:
+        """max_j ||Q^T D_j V||_2."""
+        products = masked_products(self.D, self.Q, self.model.tensor(V) / self.root)
+        return float(torch.linalg.matrix_norm(products, ord=2).max())
 
     def _solve(self, F: Tensor) -> Tensor:
         return torch.cholesky_solve(F, self.factor)
@@ -99,7 +111,7 @@ class _Splitting:
         # F and Z: proximal maps of the loss and the norms.
         F_ahead = RELAXATION * out + (1 - RELAXATION) * old_F + self.U_F
         Z_ahead = RELAXATION * S + (1 - RELAXATION) * old_Z + self.U
-        ahead, old = ((a / self.root).cpu().numpy() for a in (F_ahead, old_F))
+        ahead, old = self._unscaled(F_ahead), self._unscaled(old_F)
         F = p.loss.proximal(ahead, p.Y, np.ones_like(p.w), self.rho, old)
         self.F = self.root * self.model.tensor(F)
         self.Z = _shrink(Z_ahead, p.beta / self.rho)
@@ -117,20 +129,17 @@ class _Splitting:
         self.U_F, self.U = self.U_F / factor, self.U / factor
 
     def _offer(self) -> None:
-        """The network of Z, its neurons the singular pairs, and the dual point there."""
+        """The network of Z, its neurons the singular pairs, and the dual point of F."""
         p = self.problem
         active = torch.nonzero(self.Z.abs().amax(dim=(1, 2)))[:, 0]
         U, s, Vh = torch.linalg.svd(self.Z[active], full_matrices=False)
         block, pair = torch.nonzero(s > NEGLIGIBLE * self.Z.abs().max(), as_tuple=True)
         H, G = U[block, :, pair].T, s[block, pair][:, None] * Vh[block, pair]
         index = active[block].cpu().numpy()
-        F = masked_sum(self.D, self.Q, self.Z) / self.root
-        b = p.best_intercept(F.cpu().numpy())
+        b = p.best_intercept(self._unscaled(masked_sum(self.D, self.Q, self.Z)))
         self.best.offer(H.cpu().numpy(), G.cpu().numpy(), b, self.gates[:, index])
-        V = p.dual_point(F.cpu().numpy())
-        products = masked_products(self.D, self.Q, self.model.tensor(V) / self.root)
-        norms = torch.linalg.matrix_norm(products, ord=2)
-        self.best.offer_dual(V, float(norms.max()))
+        V = p.dual_point(self._unscaled(self.F))
+        self.best.offer_dual(V, self._dual_norm(V))
 
 
 def _norm(*parts: Tensor) -> float:
