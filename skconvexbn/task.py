@@ -169,8 +169,11 @@ class Task:
             found = gated_dual_norm(Q, V, self.arrangements)
         else:
             rng = np.random.RandomState(self.options.seed)
-            starts = self.basis.random_directions(n_starts, rng)
             scale = step_scale(Q, self.problem.w)
+            # Where relu(Q h) reaches every vector, the maximum is at that of V's positive part.
+            parts = Q.T @ np.maximum(np.concatenate([V, -V], axis=1), 0.0) / scale
+            random = self.basis.random_directions(n_starts, rng)
+            starts = np.concatenate([random, parts[:, parts.any(axis=0)]], axis=1)
             with one_blas_thread() if self.backend == "torch" else nullcontext():
                 found = multi_start(Q, V, starts, n_steps, last_step, scale)
         size = np.linalg.norm(root) * np.linalg.norm(root[:, None] * Q)

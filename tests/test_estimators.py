@@ -108,10 +108,10 @@ def test_pickle(dump, tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
 
 
-@pytest.mark.parametrize("model", [ConvexBNRegressor(rank=1), ConvexBNClassifier(rank=1)])
-def test_one_number_is_a_weight_of_all_samples(model):
+@pytest.mark.parametrize("Estimator", [ConvexBNRegressor, ConvexBNClassifier])
+def test_one_number_is_a_weight_of_all_samples(Estimator):
     X, y = small("binary")
-    y = y == "yes" if isinstance(model, ConvexBNRegressor) else y
+    y, model = y == "yes", Estimator(rank=1, random_state=0)
     fits = [clone(model).fit(X, y, sample_weight=w).objective_ for w in (2.0, np.full(30, 2.0))]
     assert fits[0] == fits[1]
 
@@ -242,17 +242,34 @@ def test_numpy_beta_keeps_double_precision():
     assert np.asarray(model.objective_).dtype == np.float64
 
 
-@pytest.mark.parametrize(("rank", "n"), [(1, 100), (2, 45)])
-def test_auto_enumerates_up_to_its_limits(rank, n):
+@pytest.mark.parametrize(
+    ("Estimator", "rank", "n", "up_to"),
+    [
+        (ConvexBNRegressor, 1, 100, "cvxpy"),
+        (ConvexBNClassifier, 1, 4, "torch"),
+        (ConvexBNRegressor, 2, 45, "cvxpy"),
+        (ConvexBNClassifier, 2, 45, "cvxpy"),
+    ],
+)
+def test_auto_enumerates_up_to_its_limits(Estimator, rank, n, up_to):
     """2 n arrangements at rank 1, 2 (1 + (n - 1) + (n - 1) (n - 2) / 2) at rank 2."""
     rng = np.random.default_rng(0)
-    X, y = rng.standard_normal((n + 1, 4)), rng.standard_normal(n + 1)
-    model = ConvexBNRegressor(rank=rank)
+    X, y = rng.standard_normal((n + 1, 4)), np.arange(n + 1) % 2
+    model = Estimator(rank=rank)
     chosen = []
     for rows in (slice(n), slice(n + 1)):
         training = model._training(*model._validate(X[rows], y[rows], None))
         chosen.append(model._task(training, 0).backend)
-    assert chosen == ["cvxpy", "torch"]
+    assert chosen == [up_to, "torch"]
+
+
+def test_one_column_and_next_to_no_beta():
+    """Where Clarabel stopped at twice the optimum after 20 s."""
+    rng = np.random.default_rng(0)
+    X = 10 * rng.integers(0, 3, (40, 1)) + 0.01 * rng.standard_normal((40, 1))
+    model = ConvexBNClassifier(beta=0, random_state=0).fit(X, rng.integers(0, 2, 40))
+    assert model.certificate_ == "exact"
+    assert model.converged_
 
 
 def test_the_solver_gets_the_seed():

@@ -124,6 +124,26 @@ def test_a_gated_path_begins_without_neurons(loss):
     assert path.n_neurons[0] == 0 < path.n_neurons[1]
 
 
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+def test_beta_max_with_more_columns_than_rows(loss, backend):
+    """The closed form's: where every output is reached, the norm of the targets' positive part."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 90))
+    y = X[:, 0] + np.abs(X[:, 1])
+    y = y if loss == "squared_error" else y > np.median(y)
+    expected = max(np.linalg.norm((sign * (y - y.mean())).clip(0)) for sign in (1, -1))
+    path = convex_bn_path(X, y, betas=1, loss=loss, backend=backend, random_state=0)
+    assert path.beta[0] == pytest.approx(expected, rel=2e-6)
+    assert path.n_neurons[0] == 0
+
+
+def test_an_invalid_rank_is_refused_before_any_fit(diabetes, monkeypatch):
+    monkeypatch.setattr(task.Task, "path", lambda *_: pytest.fail("a fit began"))
+    with pytest.raises(ValueError, match="rank"):
+        convex_bn_path(*diabetes, ranks=(2, -1))
+
+
 def test_neurons_appear_just_below_beta_max(diabetes):
     X, y = diabetes
     top = convex_bn_path(X, y, betas=1, random_state=0).beta[0]
@@ -199,7 +219,7 @@ def test_points_where_the_solver_gets_no_further_are_not_said_to_need_rounds():
     X, y = rng.standard_normal((n, 1)), rng.integers(0, 2, n)
     y[:2] = 0, 1
     with pytest.warns(ConvergenceWarning) as caught:
-        convex_bn_path(X, y, betas=[1e6, 1.4e-4], tol=1e-9, loss="log_loss")
+        convex_bn_path(X, y, betas=[1e6, 1.4e-4], tol=1e-9, loss="log_loss", arrangements="exact")
     message = "^The solver gets no further than a duality gap above tol=1e-09 at 1 of 2 points; "
     assert [bool(re.match(message, str(w.message))) for w in caught] == [True]
 

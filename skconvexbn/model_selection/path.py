@@ -182,15 +182,15 @@ def convex_bn_path(
     array([False,  True])
     """
     _check_names(params, ESTIMATORS[loss])
-    model = ESTIMATORS[loss](**params)
-    model._validate_params()
+    grid = grid_points(ranks, shrinkages)
+    candidates = [ESTIMATORS[loss](**params, rank=r, shrinkage=a) for r, a in grid]
+    for model in candidates:
+        model._validate_params()
     training = model._training(*model._validate(X, y, sample_weight))
     model._warn_of_unresolved(training)
     seed = model._seed()
     models, fits = list[SingleFit](), list[Fit]()
-    for rank, shrinkage in grid_points(ranks, shrinkages):
-        model = copy(model).set_params(rank=rank, shrinkage=shrinkage)
-        model._validate_params()
+    for model in candidates:
         task = model._task(training, seed)
         for beta, fit in _points(model, task, betas, eps, early_stopping):
             models.append(copy(model).set_params(beta=beta))

@@ -22,7 +22,8 @@ BACKENDS = {
     "torch": ("auto", "sampled", "adaptive"),
 }
 # arrangements="auto" enumerates up to this many, and with one direction, where torch's certificate
-# is exact too, as long as cvxpy is as fast (benchmarks/backends.py).
+# is exact too, as long as cvxpy is as fast (benchmarks/backends.py). Not for log loss there, as at
+# next to no beta Clarabel stops far from the optimum.
 MAX_AUTO_EXACT, MAX_ONE_DIRECTION = 2_000, 200
 # This many columns and rows have more than either: further columns need no counting.
 MANY_COLUMNS = 12
@@ -60,8 +61,10 @@ def choose_backend(
         if backend == "cvxpy":
             arrangements = "exact" if count <= MAX_AUTO_EXACT else "sampled"
         else:
-            few = count <= (MAX_ONE_DIRECTION if q == ONE_CIRCLE else MAX_AUTO_EXACT)
-            exact = backend == "auto" and few and problem.n_outputs == 1
+            limit = MAX_AUTO_EXACT
+            if q == ONE_CIRCLE:
+                limit = MAX_ONE_DIRECTION if problem.loss.quadratic else 0
+            exact = backend == "auto" and count <= limit and problem.n_outputs == 1
             arrangements = "exact" if exact else "adaptive"
     if backend == "auto":
         backend = "cvxpy" if arrangements == "exact" else "torch"
