@@ -42,7 +42,7 @@ def state(X, y):
 def ascent(n_starts):
     def search(Q, V, neurons, seed):
         starts = np.random.default_rng(seed).standard_normal((Q.shape[1], n_starts))
-        return multi_start(Q.numpy(), V.numpy(), starts)
+        return multi_start(Q.numpy(), V.numpy(), starts, 60, 0.01)
 
     return search
 

@@ -8,6 +8,8 @@ from math import comb
 
 import numpy as np
 
+from .blocks import blocks
+
 # Angle below which two hyperplanes count as one, and below which they are one but for rounding.
 SAME_ANGLE, ROUNDING = 1e-12, 1e-13
 # Exact enumeration is refused above this many arrangements, and entries of their masks.
@@ -60,9 +62,7 @@ class Arrangements:
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """All masks, in blocks of bounded memory."""
-        size = max(1, BLOCK_ENTRIES // max(self.n, 1))
-        for start in range(0, len(self), size):
-            part = slice(start, start + size)
+        for part in blocks(len(self), self.n, BLOCK_ENTRIES):
             yield part, self.masks(part)
 
 
@@ -84,12 +84,8 @@ def count_arrangements(n: int, q: int) -> int:
 
 def sample(Q: np.ndarray, H: np.ndarray) -> Arrangements:
     """Arrangements of the directions H (q, P), duplicates dropped."""
-    size = max(1, BLOCK_ENTRIES // max(len(Q), 1))
-    parts = [
-        np.packbits((Q @ H[:, start : start + size] >= 0).T, axis=1)
-        for start in range(0, H.shape[1], size)
-    ]
-    bits = np.concatenate(parts)
+    parts = blocks(H.shape[1], len(Q), BLOCK_ENTRIES)
+    bits = np.concatenate([np.packbits((Q @ H[:, part] >= 0).T, axis=1) for part in parts])
     first = _distinct(bits)
     return Arrangements(bits[first], len(Q), directions=H[:, first])
 

@@ -81,7 +81,7 @@ def _refuse_dates(a: Any, name: str) -> None:
         )
 
 
-def for_each(weight: Any, X: Any) -> Any:
+def one_per_row(weight: Any, X: Any) -> Any:
     """Weights as they are, or one number as that of each row of X."""
     one = isinstance(weight, Real) or getattr(weight, "ndim", 1) == 0
     return np.full(_num_samples(X), float(weight)) if one else weight
@@ -164,7 +164,7 @@ class ConvexBNBase(BaseEstimator, metaclass=ABCMeta):
         )
         _refuse_dates(sample_weight, "sample_weight")
         weight = _check_sample_weight(
-            for_each(sample_weight, X), X, dtype=np.float64, ensure_non_negative=True
+            one_per_row(sample_weight, X), X, dtype=np.float64, ensure_non_negative=True
         )
         return X, y, weight
 

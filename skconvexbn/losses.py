@@ -94,22 +94,20 @@ class Loss(ABC):
         little = FLAT * xp.maximum(w, xp.einsum("ncc->n", H))
         return xp.linalg.cholesky(H + little[:, None, None] * _eye(F))
 
-    def proximal(
-        self, A: np.ndarray, Y: np.ndarray, w: np.ndarray, rho: float, start: np.ndarray
-    ) -> np.ndarray:
-        """Minimiser over F of Loss(F, Y) + rho/2 ||F - A||^2, by Newton's method in each row."""
+    def proximal(self, A: np.ndarray, Y: np.ndarray, rho: float, start: np.ndarray) -> np.ndarray:
+        """Minimiser of Loss(F, Y) + rho/2 ||F - A||^2, by Newton's method in each row."""
 
         def rows(F: np.ndarray) -> np.ndarray:
-            return w * self.rows(F, Y) + rho / 2 * np.square(F - A).sum(axis=1)
+            return self.rows(F, Y) + rho / 2 * np.square(F - A).sum(axis=1)
 
-        F, eye = start, np.eye(A.shape[1])
+        F, eye, ones = start, np.eye(A.shape[1]), np.ones(len(A))
         for _ in range(50):
-            slope = self.gradient(F, Y, w) + rho * (F - A)
-            if np.abs(slope).max() <= 1e-11 * (w.max() + rho):
+            slope = self.mean(F) - Y + rho * (F - A)
+            if np.abs(slope).max() <= 1e-11 * (1 + rho):
                 break
-            step = np.linalg.solve(self.hessian(F, w) + rho * eye, -slope[:, :, None])[:, :, 0]
+            step = np.linalg.solve(self.hessian(F, ones) + rho * eye, -slope[:, :, None])[:, :, 0]
             length, value = np.ones(len(F)), rows(F)
-            limit = value + 1e-12 * (value + w)
+            limit = value + 1e-12 * (value + 1)
             while np.any(higher := rows(F + length[:, None] * step) > limit):
                 length[higher] /= 2
             F = F + length[:, None] * step
@@ -122,7 +120,7 @@ class Loss(ABC):
         best intercept of F / 2: the optimum at twice the temperature, where the loss bends less.
         """
         b, off = self._newton_intercept(F, Y, w, np.zeros(F.shape[1]))
-        if off > 1 < np.abs(F).max() < 1e100:
+        if off > 1 and 1 < np.abs(F).max() < 1e100:
             warmer = 2 * self.best_intercept(F / 2, Y, w)
             near, less = self._newton_intercept(F, Y, w, warmer)
             b = near if less < off else b
@@ -131,7 +129,7 @@ class Loss(ABC):
     def _newton_intercept(
         self, F: np.ndarray, Y: np.ndarray, w: np.ndarray, b: np.ndarray
     ) -> tuple[np.ndarray, float]:
-        """Newton's method from b: where it ends, and the largest slope there, up to 1 if zero."""
+        """Newton's method from b: where it ends, and the largest slope there (up to 1 is zero)."""
         total = w.sum()
         value = self.value(F + b, Y, w)
         rows = self.gradient(F + b, Y, w)
@@ -211,13 +209,8 @@ class SquaredError(Loss):
     def hessian(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
         return w[:, None, None] * _eye(F)
 
-    def root(self, F: np.ndarray, w: np.ndarray) -> np.ndarray:
-        return w[:, None, None] ** 0.5 * _eye(F)
-
-    def proximal(
-        self, A: np.ndarray, Y: np.ndarray, w: np.ndarray, rho: float, start: np.ndarray
-    ) -> np.ndarray:
-        return (w[:, None] * Y + rho * A) / (w[:, None] + rho)
+    def proximal(self, A: np.ndarray, Y: np.ndarray, rho: float, start: np.ndarray) -> np.ndarray:
+        return (Y + rho * A) / (1 + rho)
 
     def best_intercept(self, F: np.ndarray, Y: np.ndarray, w: np.ndarray) -> np.ndarray:
         return weighted_mean(Y - F, w)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .blocks import blocks
 from .whitening import Basis
 
 # Entries of a block of pre-activations (rows, neurons).
@@ -125,9 +126,8 @@ class Network:
 
     def output(self, X: np.ndarray) -> np.ndarray:
         """Network output (n, C), in blocks of rows: memory does not grow with n times neurons."""
-        size = max(16, BLOCK_ENTRIES // max(len(self.G), 1))
-        starts = range(0, max(len(X), 1), size)
-        return np.concatenate([self._output(X[i : i + size]) for i in starts])
+        parts = blocks(max(len(X), 1), len(self.G), BLOCK_ENTRIES, at_least=16)
+        return np.concatenate([self._output(X[part]) for part in parts])
 
     def _output(self, X: np.ndarray) -> np.ndarray:
         Z = self.hidden(X)

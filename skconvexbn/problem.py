@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .blocks import blocks
 from .losses import Loss, rounding_of_sum
 
 # Entries of a block of features (rows, neurons).
@@ -62,8 +63,7 @@ class Problem:
 
     def blocks(self, m: int) -> Iterator[slice]:
         """Slices of rows whose features of m neurons are of bounded size."""
-        size = max(16, BLOCK_ENTRIES // max(m, 1))
-        return (slice(i, i + size) for i in range(0, len(self.Q), size))
+        return blocks(len(self.Q), m, BLOCK_ENTRIES, at_least=16)
 
     def features(
         self, H: np.ndarray, gates: np.ndarray | None = None, rows: slice = slice(None)
@@ -109,10 +109,6 @@ class Problem:
     def zero_loss(self) -> float:
         """Loss of the network without neurons: the unit of tol ("R2 units")."""
         return self.loss_value(np.broadcast_to(self.zero_intercept, self.Y.shape))
-
-    def relative(self, gap: float) -> float:
-        """A gap in units of the zero model's loss, which may be zero."""
-        return relative_gap(gap, self.zero_loss)
 
     def dual_point(self, F: np.ndarray) -> np.ndarray:
         """V = -grad Loss at F, after the best intercept, so that 1^T V = 0 if there is one."""

@@ -35,8 +35,7 @@ def simplify(
         merged = prune(*merge(H, G, angle))
         if problem.primal(*merged, b) <= limit:
             return *merged, b
-    pruned = prune(H, G)
-    return *(pruned if problem.primal(*pruned, b) <= limit else (H, G)), b
+    return H, G, b
 
 
 def prune(H: np.ndarray, G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,8 @@ from skconvexbn.oracle.cones import Cuts, gated_dual_norm, in_arrangements, proj
 from skconvexbn.oracle.multi_start import multi_start, step_scale
 
 RNG = np.random.default_rng(3)
+# Of ascents, and how long the last is.
+STEPS = 60, 0.01
 
 
 def problem(n=12, q=3, C=1):
@@ -124,7 +126,7 @@ def test_multi_start_is_near_the_exact_maximum_and_never_above(C):
     for _ in range(5):
         Q, V = problem(C=C)
         exact = in_arrangements(Q, V, enumerate_all(Q), 0.0).dual_norm
-        found = multi_start(Q, V, RNG.standard_normal((3, 100)))
+        found = multi_start(Q, V, RNG.standard_normal((3, 100)), *STEPS)
         assert 0.999 * exact <= found <= exact * (1 + 1e-9)
 
 
@@ -134,7 +136,7 @@ def test_multi_start_beside_a_long_column(C):
     Q[:, -1] *= 1e3
     exact = in_arrangements(Q, V, enumerate_all(Q), 0.0).dual_norm
     scale = step_scale(Q, np.ones(len(Q)))
-    found = multi_start(Q, V, RNG.standard_normal((3, 100)), scale=scale)
+    found = multi_start(Q, V, RNG.standard_normal((3, 100)), *STEPS, scale=scale)
     assert 0.999 * exact <= found <= exact * (1 + 1e-9)
 
 
@@ -147,10 +149,10 @@ def test_long_columns_alone_are_stepped_along_more_slowly():
 def test_multi_start_scales_with_V(C):
     Q, V = problem(C=C)
     starts = RNG.standard_normal((3, 50))
-    expected = multi_start(Q, V, starts)
+    expected = multi_start(Q, V, starts, *STEPS)
     for size in (1e-200, 1e150):
-        assert multi_start(Q, size * V, starts) == pytest.approx(size * expected, rel=1e-6)
-    assert multi_start(Q, 0.0 * V, starts) == 0.0
+        assert multi_start(Q, size * V, starts, *STEPS) == pytest.approx(size * expected, rel=1e-6)
+    assert multi_start(Q, 0.0 * V, starts, *STEPS) == 0.0
 
 
 def test_maxima_of_nearly_equal_value_are_not_one():
@@ -169,7 +171,7 @@ def test_multi_start_finds_a_planted_maximum():
     V = np.maximum(Q @ h0, 0)[:, None]
     V[Q @ h0 < 0] = -1.0  # any other direction pays for leaving the cone
     planted = float(V[:, 0] @ np.maximum(Q @ h0, 0))
-    assert multi_start(Q, V, RNG.standard_normal((8, 300))) >= planted * (1 - 1e-3)
+    assert multi_start(Q, V, RNG.standard_normal((8, 300)), *STEPS) >= planted * (1 - 1e-3)
 
 
 def test_directions_whose_squares_vanish_are_none():

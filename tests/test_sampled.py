@@ -181,8 +181,8 @@ def test_proximal_map_of_the_loss(loss):
     p, rng = problem.loss, np.random.default_rng(1)
     for rho in (1e-3, 1.0, 100.0):
         A = 5 * rng.standard_normal(problem.Y.shape)
-        F = p.proximal(A, problem.Y, problem.w, rho, np.zeros_like(A))
-        slope = p.gradient(F, problem.Y, problem.w) + rho * (F - A)
+        F = p.proximal(A, problem.Y, rho, np.zeros_like(A))
+        slope = p.gradient(F, problem.Y, np.ones(len(A))) + rho * (F - A)
         assert np.abs(slope).max() <= 1e-8 * (1 + rho)
 
 

@@ -56,7 +56,7 @@ def test_search_finds_the_exact_maximum_beside_a_long_column(length, q):
     nothing = Maxima(v.new_zeros(q, 0), v.new_zeros(0, 1), v.new_zeros(0))
     assert thorough(search, v, exact, nothing).largest == pytest.approx(exact, rel=1e-6)
     assert search.round(v, exact, nothing, nothing).largest > 0.98 * exact
-    assert multi_start(Q, V, rng.standard_normal((q, 60)), scale=scale) > 0.98 * exact
+    assert multi_start(Q, V, rng.standard_normal((q, 60)), 60, 0.01, scale) > 0.98 * exact
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3])

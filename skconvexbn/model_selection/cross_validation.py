@@ -27,7 +27,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _check_sample_weight
 
-from ..base import BIAS_SCALES, ConvexBNBase, for_each, resolve_bias_scale
+from ..base import BIAS_SCALES, ConvexBNBase, one_per_row, resolve_bias_scale
 from ..fit import Fit
 from ..network import Network
 from ..single_fit import SingleFit
@@ -150,7 +150,7 @@ class CrossValidated(ConvexBNBase):
             resolve directions of unscaled features.
         """
         _raise_for_params(params, self, "fit")
-        sample_weight = for_each(sample_weight, X)
+        sample_weight = one_per_row(sample_weight, X)
         search = copy(self)  # one that fails leaves the attributes of the fit before
         fits = search._search(X, y, sample_weight, *self._route(sample_weight, params))
         self.__dict__ = search.__dict__
@@ -180,7 +180,7 @@ class CrossValidated(ConvexBNBase):
         betas = self._betas(training)
         seed = self._seed()
         folds = self._folds(given, y, split_params)
-        test_weight = for_each(score_params.get("sample_weight"), X)
+        test_weight = one_per_row(score_params.get("sample_weight"), X)
         if test_weight is not None:
             score_params = {**score_params, "sample_weight": test_weight}
             test_weight = _check_sample_weight(test_weight, X)

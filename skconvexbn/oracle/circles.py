@@ -12,14 +12,14 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
-from sklearn.utils import gen_batches
 
+from ..blocks import blocks
 from .cones import dual_values
 
 # With so many columns there is one circle; with more than these those of kinks are too many.
 ONE_CIRCLE, MAX_COLUMNS = 2, 3
 # Entries (rows, circles, outputs) at once: arrays of them fit the cache of a CPU.
-BLOCK = 1 << 17
+BLOCK_ENTRIES = 1 << 17
 # Entries in all, at most, and where the cones between them count too, which take longer.
 AT_MOST, COMPLETE = 1 << 20, 1 << 18
 # Maxima of one circle, or inside cones, at most.
@@ -64,7 +64,7 @@ def _inside(Q: np.ndarray, V: np.ndarray, rows: np.ndarray, limit: float) -> np.
     vector of ||M||_2.
     """
     found = [np.zeros((3, 0))]
-    for some in gen_batches(len(rows), max(1, BLOCK // (3 * V.size))):
+    for some in blocks(len(rows), 3 * V.size, BLOCK_ENTRIES):
         beside = _Beside(Q, V, rows[some])
         for side, opposite in product((1, -1), (False, True)):
             h = beside.stationary(side, opposite, limit)
@@ -88,7 +88,7 @@ class _Beside:
         self.parallel = np.hypot(X, Y) <= PARALLEL * np.abs(height)
         crossing = ~np.take_along_axis(self.parallel, self.order, axis=0)[:, :, None]
         P = np.where(crossing, products[self.order], 0.0)  # (n, N, 3 C)
-        self.maps = np.where(on, 0.0, P).sum(axis=0) + np.cumsum(np.where(on, P, -P), axis=0)
+        self.maps = _maps(P, on)
         self.total, self.on = P.sum(axis=0), on[:, :, 0]
         self.own = {
             side: (self.parallel & (side * height > 0)).T.astype(float) @ products
@@ -124,7 +124,7 @@ def _left_singular(M: np.ndarray) -> np.ndarray:
 def largest_on_kinks(Q: np.ndarray, V: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Unit directions (q, N), the largest of each circle {h : Q_i h = 0}, i in rows (N, q - 2)."""
     found = [np.zeros((Q.shape[1], 0))]
-    for some in gen_batches(len(rows), max(1, BLOCK // V.size)):
+    for some in blocks(len(rows), V.size, BLOCK_ENTRIES):
         normals = Q[rows[some]].transpose(0, 2, 1)  # (N, q, q - 2)
         A, B = np.linalg.qr(normals, mode="complete").Q.transpose(2, 1, 0)[-2:]
         values, angles = _on_circles(Q, V, A, B)
@@ -144,6 +144,11 @@ def _kinks(X: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
     return t, order, (np.cos(t) * Y > np.sin(t) * X)[:, :, None]
 
 
+def _maps(P: np.ndarray, on: np.ndarray) -> np.ndarray:
+    """Sums of the rows of P that are active after each kink: those on before, and the changes."""
+    return np.where(on, 0.0, P).sum(axis=0) + np.cumsum(np.where(on, P, -P), axis=0)
+
+
 def _on_circles(
     Q: np.ndarray, V: np.ndarray, A: np.ndarray, B: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -161,7 +166,7 @@ def _on_circles(
     maps, totals = [], []
     for Z in (X, Y):
         P = V[order] * Z[:, :, None]  # (n, N, C)
-        maps.append(np.where(on, 0.0, P).sum(axis=0) + np.cumsum(np.where(on, P, -P), axis=0))
+        maps.append(_maps(P, on))
         totals.append(P.sum(axis=0))
     for turn in (0.0, np.pi):  # h and -h
         Mx, My = (M - total * (turn > 0) for M, total in zip(maps, totals, strict=True))

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.optimize import lsq_linear, nnls
 
 from ..arrangements import Arrangements
+from ..blocks import blocks
 
 # Projections are {0} up to rounding below this fraction of what was projected.
 ZERO = 1e-10
@@ -153,10 +154,9 @@ def in_arrangements(
 
 def dual_values(Q: np.ndarray, V: np.ndarray, H: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """||V^T relu(Q h)|| (N,) of the columns of H (q, N), and V^T relu(Q H), shape (C, N)."""
-    size = max(1, BLOCK_ENTRIES // len(Q))
-    parts = (H[:, start : start + size] for start in range(0, H.shape[1], size))
+    parts = blocks(H.shape[1], len(Q), BLOCK_ENTRIES)
     none = np.zeros((V.shape[1], 0))
-    T = np.hstack([none, *(V.T @ np.maximum(Q @ h, 0.0) for h in parts)])
+    T = np.hstack([none, *(V.T @ np.maximum(Q @ H[:, part], 0.0) for part in parts)])
     return np.linalg.norm(T, axis=0), T
 
 

@@ -28,8 +28,8 @@ def multi_start(
     Q: np.ndarray,
     V: np.ndarray,
     starts: np.ndarray,
-    n_steps: int = 60,
-    last_step: float = 0.01,
+    n_steps: int,
+    last_step: float,
     scale: np.ndarray | float = 1.0,
 ) -> float:
     """Largest ||V^T relu(Q h)|| over unit h found by ascent from the columns of starts (q, N).

@@ -29,12 +29,13 @@ def climb_cones(Q: np.ndarray, V: np.ndarray, h: np.ndarray) -> np.ndarray:
         T_x = V.T @ np.maximum(Z_x, 0.0)
         better = math.sqrt(T_x @ T_x) > value * (1 + GAIN)
         changes = bounding[multipliers > -v[bounding]]
-        same = False
+        moved = better
         if better:
             before, h, Z, T, mask = mask, x, Z_x, T_x, Z_x >= 0
             mask[bounding] = before[bounding]
-            same = V.shape[1] == 1 and np.array_equal(mask, before)  # the next finds x again
-        if (not better and stalled) or ((same or not better) and not len(changes)):
+            if V.shape[1] == 1 and np.array_equal(mask, before):  # the next finds x again
+                moved = False
+        if not (moved or len(changes)) or (stalled and not better):
             break
         stalled = not better
         mask[changes] ^= True

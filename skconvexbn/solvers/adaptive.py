@@ -222,36 +222,38 @@ class _Run:
         quick as this one. After a thorough search that opened the gap its chains will do.
         """
         problem, best = self.problem, self.best
-        V = self.model.tensor(problem.dual_point(F.cpu().numpy()))
+        residual = self.model.tensor(problem.dual_point(F.cpu().numpy()))
         certify, near = self.options.certify, NEAR * problem.beta
         if opened and self.hopping is not None:  # the next one is near, and goes on with them
-            found = self.search.values(V, join_pairs(x.pairs, self.hopping.chains))
+            found = self.search.values(residual, join_pairs(x.pairs, self.hopping.chains))
         else:
             found = self.search.round(
-                V,
+                residual,
                 problem.beta,
                 x.pairs,
                 self.cuts,
                 n_random=N_RANDOM if certify else FEW,
                 polish=certify and best.gap < SMALL,
             )
-        found = join(found, self.search.values(V, self.cuts))
+        found = join(found, self.search.values(residual, self.cuts))
         if certify and best.n_iter + 1 >= FOLLOW:
-            V, there = self._follow(V)
-            found = self.search.distinct(join(found, there), near, MAX_FOUND)
-            self.cuts = found.apart(APART, MAX_CUTS)
-            found = self.search.values(V, found)
+            V, at_mean = self._follow(residual)
+            found = self.search.distinct(join(found, at_mean), near, MAX_FOUND)
+            self.cuts, largest = found.apart(APART, MAX_CUTS), self.search.values(V, found).largest
         else:
-            self.cuts = found = self.search.distinct(found, near, MAX_POOL)
+            V, found = residual, self.search.distinct(found, near, MAX_POOL)
+            self.cuts, largest = found, found.largest
         best.raise_dual_norm(self.search.values(self.model.tensor(best.V), found).largest)
-        self._offer_dual(V.cpu().numpy(), max(found.largest, near))
+        self._offer_dual(V.cpu().numpy(), max(largest, near))
 
-    def _follow(self, V: torch.Tensor) -> tuple[torch.Tensor, Maxima]:
-        """Running mean of V, and maxima there by chains that follow it from round to round.
+    def _follow(self, residual: torch.Tensor) -> tuple[torch.Tensor, Maxima]:
+        """Running mean of residuals, and maxima there by chains that follow it through the rounds.
 
-        It violates constraints less than V does, and moves less: what the chains know of it lasts.
+        It violates constraints less than the last does, and moves less: what the chains know of it
+        lasts.
         """
-        self.mean = V if self.mean is None else MEMORY * self.mean + (1 - MEMORY) * V
+        old = residual if self.mean is None else self.mean
+        self.mean = MEMORY * old + (1 - MEMORY) * residual
         around = join_pairs(self._best_neurons(), self.cuts)
         self.hopping = BasinHopping(
             self.search, self.mean, self.problem.beta, around, earlier=self.hopping, polishing=0.0

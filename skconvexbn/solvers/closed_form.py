@@ -146,11 +146,10 @@ def _rounds(problem: Problem, best: Incumbent, tol: float) -> Iterator[str]:
         joined = joined[np.linalg.norm(joined @ U, axis=1) > limit]
         idle = best.gap > gaps[-(LITTLE_PATIENCE if best.gap <= tol else PATIENCE)] / 2
         gaps.append(best.gap)
-        if idle or not len(joined):  # optimal, or the bound on the dual norm is not tight
-            best.finished = True
-            yield f"violated {len(joined)}"
-            return
+        best.finished = bool(idle or not len(joined))  # optimal, or the dual norm's bound not tight
         yield f"violated {len(joined)}"
+        if best.finished:
+            return
         P, G = prune(P, G)
         small = 1e-3 * np.linalg.norm(G) + 1e-6 * np.linalg.norm(U)
         direction = joined @ U

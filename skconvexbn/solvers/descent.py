@@ -100,7 +100,7 @@ def _lbfgs(
                 break
             # to where a parabola through both is least: up to half way
             length *= max(0.01, -length * slope / (2 * (trial_value - value - length * slope)))
-        else:  # a kink, or the resolution of float64
+        else:  # a kink, or the resolution of the type
             break
         pairs.append(trial - p, trial_gradient - gradient)
         p, value, gradient, length = trial, trial_value, trial_gradient, 1.0

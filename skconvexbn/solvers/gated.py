@@ -112,7 +112,7 @@ class _Splitting:
         F_ahead = RELAXATION * out + (1 - RELAXATION) * old_F + self.U_F
         Z_ahead = RELAXATION * S + (1 - RELAXATION) * old_Z + self.U
         ahead, old = self._unscaled(F_ahead), self._unscaled(old_F)
-        F = p.loss.proximal(ahead, p.Y, np.ones_like(p.w), self.rho, old)
+        F = p.loss.proximal(ahead, p.Y, self.rho, old)
         self.F = self.root * self.model.tensor(F)
         self.Z = _shrink(Z_ahead, p.beta / self.rho)
         self.U_F, self.U = F_ahead - self.F, Z_ahead - self.Z

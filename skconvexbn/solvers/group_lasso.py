@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+from ..blocks import blocks
 from ..data import weighted_mean
 from ..problem import Problem
 
@@ -19,6 +20,8 @@ from ..problem import Problem
 MAX_UNKNOWNS = 500
 # Share of a diagonal added to it where systems may be singular.
 RIDGE = 1e-12
+# Curvature of a neuron that has a row alone, below which it is not eliminated: that would overflow.
+FLAT = 1e-100
 # Products of pairs of features are formed so many at a time.
 BLOCK_ENTRIES = 1 << 20
 
@@ -132,7 +135,7 @@ def _newton_step(
     rows, first = np.unique((R[:, alone] != 0).argmax(axis=0), return_index=True)
     r = R[rows, alone[first]][:, None, None]
     A = r**2 * D[rows] + curvature[alone[first]]
-    sound = np.diagonal(A, axis1=1, axis2=2).min(axis=1) > 0
+    sound = np.diagonal(A, axis1=1, axis2=2).min(axis=1) > FLAT
     A, r, rows, alone = A[sound], r[sound], rows[sound], alone[first][sound]
     others = np.setdiff1d(np.arange(R.shape[1]), alone)
     E = r * D[rows]
@@ -158,9 +161,8 @@ def _sandwich(R: np.ndarray, D: np.ndarray) -> np.ndarray:
     if C == 1:
         return (R.T @ (D[:, 0] * R)).reshape(M, 1, M, 1)
     total = np.zeros((M * M, C * C))
-    size = max(1, BLOCK_ENTRIES // M**2)
-    for start in range(0, n, size):
-        r, block = R[start : start + size], D[start : start + size]
+    for rows in blocks(n, M**2, BLOCK_ENTRIES):
+        r, block = R[rows], D[rows]
         pairs = (r[:, :, None] * r[:, None, :]).reshape(len(r), M * M)
         total += pairs.T @ block.reshape(len(r), C * C)
     return np.ascontiguousarray(total.reshape(M, M, C, C).transpose(0, 2, 1, 3))

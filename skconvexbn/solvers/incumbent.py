@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..problem import Problem
+from ..problem import Problem, relative_gap
 from .interface import Certificate, Ending, Options, Round, Solution
 
 
@@ -35,7 +35,7 @@ class Incumbent:
     @property
     def gap(self) -> float:
         """Duality gap in units of the zero model's loss."""
-        return self.problem.relative(self.primal - self.dual)
+        return relative_gap(self.primal - self.dual, self.problem.zero_loss)
 
     @property
     def closed(self) -> bool:
@@ -90,8 +90,8 @@ class Incumbent:
                 if self.options.report:
                     gap = max(self.gap, 0.0)  # less is rounding
                     self.options.report(Round(self.n_iter, *values, gap, len(self.G), remark))
-                if (last and self.vouched) or self.closed:
-                    limited = True
+                if self.closed or (last and self.vouched):
+                    limited = not self.closed
                     break
             ended_by = self._ending(limited)
         except KeyboardInterrupt:

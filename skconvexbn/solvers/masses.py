@@ -146,20 +146,25 @@ def best_masses(
             break
         index = torch.nonzero(violated | (x.c > 0))[:, 0]
         part, A_part = x[index], A.of(index)
-        M, gain = curvature.of(part, A_part, F), torch.cat([gains[index], gains_b]).cpu().numpy()
-        step = _newton_step(model.problem, M, gain, part, tol, rho)
+        M, slope = curvature.of(part, A_part, F), torch.cat([gains[index], gains_b]).cpu().numpy()
+        step = _newton_step(model.problem, M, slope, part, tol, rho)
         length, trial, trial_F, trial_value = _backtrack(model, part, A_part, step, value)
         decrease = value - trial_value
         little = max(enough, RESOLUTION * abs(min(value, trial_value)))
-        expected = max(gain @ step - step @ M @ step / 2, TINY)
+        expected = max(slope @ step - step @ M @ step / 2, TINY)
         error = abs(decrease - expected)
         misled = length < 1 or error > max(STALE * expected, little)
         if misled:
             curvature.renew()
         again = misled and not curvature.fresh
         # The objective is convex: its slope along a step is the most that any length can gain.
-        short = not again and length < SHORT_STEP and gain @ step > little
-        rho = max(MORE * rho, FIRST) if short else LESS * rho if rho > FIRST else 0.0
+        short = not again and length < SHORT_STEP and slope @ step > little
+        if short:
+            rho = max(MORE * rho, FIRST)
+        elif rho > FIRST:
+            rho *= LESS
+        else:
+            rho = 0.0
         if decrease > 0:
             x = Measure(x.H, x.G, x.c.index_copy(0, index, trial.c), trial.b)
             F, value = trial_F, trial_value
@@ -203,22 +208,22 @@ def _backtrack(
 
 
 def _newton_step(
-    problem: Problem, M: np.ndarray, gain: np.ndarray, x: Measure, tol: float, rho: float
+    problem: Problem, M: np.ndarray, slope: np.ndarray, x: Measure, tol: float, rho: float
 ) -> np.ndarray:
-    """Maximise gain^T d - 1/2 d^T (M + rho diag(M)) d over d = (dc, db), where x.c + dc >= 0.
+    """Maximise slope^T d - 1/2 d^T (M + rho diag(M)) d over d = (dc, db), where x.c + dc >= 0.
 
     Shape (k + C,); db is 0 where b is not free.
     """
-    k, c, d = len(x), x.c.cpu().numpy(), np.zeros_like(gain)
+    k, c, d = len(x), x.c.cpu().numpy(), np.zeros_like(slope)
     if rho:
         M = M + rho * np.diag(M.diagonal())
-    reduced, g = M[:k, :k], gain[:k]
+    reduced, g = M[:k, :k], slope[:k]
     if problem.fit_intercept:
         # db is eliminated by its normal equations (singular for multinomial log loss).
         inverse = pinvh(M[k:, k:], rtol=1e-12)
         across = inverse @ M[k:, :k]
-        reduced, g = reduced - M[:k, k:] @ across, g - across.T @ gain[k:]
+        reduced, g = reduced - M[:k, k:] @ across, g - across.T @ slope[k:]
     d[:k] = nonnegative_qp(reduced, reduced @ c + g, tol * problem.beta, c) - c
     if problem.fit_intercept:
-        d[k:] = inverse @ gain[k:] - across @ d[:k]
+        d[k:] = inverse @ slope[k:] - across @ d[:k]
     return d

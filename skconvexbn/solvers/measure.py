@@ -15,6 +15,7 @@ import torch
 from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
+from ..blocks import blocks
 from ..oracle.ascent import normalise
 from ..oracle.search import Pairs, join_pairs
 from ..problem import Problem
@@ -110,9 +111,8 @@ class Model:
 
     def blocks(self, k: int) -> Iterator[slice]:
         """Slices of rows whose activations by k neurons fit a block."""
-        n = len(self.Q)
-        size = max(16, self.block_entries // max(k * self.problem.n_outputs, 1))
-        return (slice(start, min(start + size, n)) for start in range(0, n, size))
+        each = k * self.problem.n_outputs
+        return blocks(len(self.Q), each, self.block_entries, at_least=16)
 
     def loss(self, F: Tensor, rows: slice) -> tuple[float, Tensor]:
         """Loss of the outputs F of some rows, and V = -gradient."""

@@ -7,9 +7,11 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 # Exchanges of many variables at a time: at most, and in a row that leave as many violations.
 MAX_EXCHANGES, PATIENCE = 25, 3
-# Proximal points at most; their first weight, relative to the mean diagonal of M, the least before
-# the optimum itself, and its factors where a step succeeds and where it fails.
-MAX_PROXIMAL, FIRST, LAST, LESS, MORE = 20, 1e-5, 1e-7, 0.1, 4.0
+# Proximal points at most; their first weight, relative to the mean diagonal of M, the one below
+# which the optimum itself is next, and its factors where a step succeeds and where it fails.
+MAX_PROXIMAL, FIRST, LAST, LESS, MORE = 20, 1e-5, 3e-8, 0.1, 4.0
+# Attempts at the optimum itself.
+ATTEMPTS = 3
 # Solves of the method that exchanges one at a time.
 MAX_PIVOTS = 1000
 # Additions to the diagonal, relative to its mean: the first that makes M positive definite.
@@ -29,11 +31,14 @@ def nonnegative_qp(M: np.ndarray, a: np.ndarray, tol: float, start: np.ndarray) 
     if not np.any(a > 0):
         return np.zeros_like(a)
     tol += 1e-14 * float(np.abs(a).max())
-    c, rho, size = start, 0.0, float(M.diagonal().mean())
+    c, rho, size, left = start, 0.0, float(M.diagonal().mean()), ATTEMPTS
     for _ in range(MAX_PROXIMAL):
         P = M + np.diag(np.full(len(a), rho * size)) if rho else M
         found = _exchange_many(P, a + rho * size * c, tol, c > 0)
         if found is None:
+            left -= not rho
+            if not left:
+                break
             rho = MORE * rho or FIRST
         elif not rho:
             return found

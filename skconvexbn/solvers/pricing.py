@@ -53,33 +53,39 @@ class Pricing:
 
     def violated(self, V: np.ndarray) -> Cuts:
         """The worst cuts at V, which is offered to the incumbent with its bound."""
-        best, several = self._best, self._best.problem.n_outputs > 1
-        cuts, known = self._search(V), self._known_at(V)
+        best, cuts = self._best, self._search(V)
         self.idle, self._gap = self.idle + 1 if best.gap >= self._gap else 0, best.gap
-        worst = self._worst(cuts)
-        if at_random := several and bool(self.idle or not len(worst)):
+        if best.problem.n_outputs == 1:  # the bound is exact, whatever later searches are
+            best.offer_dual(V, cuts.dual_norm)
+            worst, late = self._worst(cuts), not np.isfinite(cuts.dual_norm)
+            best.cut_short = late and not best.closed
+        else:
+            worst, late = self._searched(V, cuts)
+            best.cut_short = late
+        best.finished = not (len(worst) or late)
+        return worst
+
+    def _searched(self, V: np.ndarray, cuts: Cuts) -> tuple[Cuts, bool]:
+        """With several outputs the worst cuts, and whether a search for them was cut short."""
+        best, known, worst = self._best, self._known_at(V), self._worst(cuts)
+        if at_random := bool(self.idle or not len(worst)):
             cuts = cuts.join(self._search(V, seed=0))
             worst = self._worst(cuts)
         best.offer_dual(V, max(cuts.dual_norm, known.dual_norm))
         if not len(worst):  # earlier ones are much like those of now, if there are any
             worst = self._worst(known)
-        if several:
-            self._known = self._known.join(worst)
-            best.raise_dual_norm(self._known_at(best.V).dual_norm)
-            best.vouched = best.closed or best.last_round or self.stuck
-            if best.vouched:
-                again = self._search(best.V, seed=best.n_iter + 1)
-                if not (at_random and best.V is V):  # else that search has been
-                    again = again.join(self._search(best.V, seed=0))
-                best.raise_dual_norm(again.values.max(initial=0.0))
-                more = self._worst(again)
-                self._known = self._known.join(more)
-                worst, cuts = self._worst(worst.join(more)), cuts.join(again)
-        # With one output a bound is exact, whatever later searches were.
-        late = not np.isfinite(cuts.dual_norm)
-        best.cut_short = late and (several or not best.closed)
-        best.finished = not (len(worst) or late)
-        return worst
+        self._known = self._known.join(worst)
+        best.raise_dual_norm(self._known_at(best.V).dual_norm)
+        best.vouched = best.closed or best.last_round or self.stuck
+        if best.vouched:
+            again = self._search(best.V, seed=best.n_iter + 1)
+            if not (at_random and best.V is V):  # else that search has been
+                again = again.join(self._search(best.V, seed=0))
+            best.raise_dual_norm(again.values.max(initial=0.0))
+            more = self._worst(again)
+            self._known = self._known.join(more)
+            worst, cuts = self._worst(worst.join(more)), cuts.join(again)
+        return worst, not np.isfinite(cuts.dual_norm)
 
     def _search(self, V: np.ndarray, seed: int | None = None) -> Cuts:
         problem = self._best.problem

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..oracle.circles import MAX_COLUMNS
 from ..oracle.hopping import BasinHopping
 from ..oracle.search import Pairs, Search
+from ..problem import relative_gap
 from .incumbent import Incumbent
 
 # Generations of a thorough search, at least (of its first part too) and at most.
@@ -71,7 +72,7 @@ class ThoroughSearch:
         """Generations that it takes at the gap of now, within its bounds."""
         best, problem, width = self._best, self._best.problem, self.hopping.width
         allowed = max(best.options.tol, best.gap, RESOLUTION)
-        share = problem.relative(problem.penalty(best.H, best.G))
+        share = relative_gap(problem.penalty(best.H, best.G), problem.zero_loss)
         length = len(best.G) * (CROWDED * max(1.0, share / USUAL) / allowed) ** 0.75
         if width == 1 or problem.Q.shape[1] <= MAX_COLUMNS:
             return length
