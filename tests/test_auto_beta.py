@@ -13,7 +13,7 @@ from skconvexbn import (
     auto_beta,
     convex_bn_path,
 )
-from skconvexbn.auto_beta import LEAST, inflation, noise_share
+from skconvexbn.auto_beta import LEAST, inflation, noise_share, total_variation
 from skconvexbn.data import DistinctRows
 from skconvexbn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skconvexbn.problem import Problem
@@ -150,6 +150,13 @@ def test_the_mean_of_the_targets_is_no_signal(loss):
     y = (y > 1).astype(float) if isinstance(loss, BinaryLogLoss) else y + 10
     without = share(X, y, loss=loss, fit_intercept=False)
     assert without == pytest.approx(share(X, y, loss=loss), rel=1e-9)
+
+
+def test_targets_that_vary_by_rounding_do_not_vary():
+    X = np.random.default_rng(0).standard_normal((50, 3))
+    rounding, more = (posed(X, 1 + size * X, fit_intercept=False) for size in (1e-14, 1e-10))
+    assert total_variation(rounding) == 0
+    assert total_variation(more) > 0
 
 
 def test_limits():

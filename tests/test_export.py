@@ -127,6 +127,7 @@ def test_torch_has_the_training_statistics(case):
     scaler, model = fitted(*case)
     rows = np.repeat(scaler.transform(X), COUNTS if case in WEIGHTED else 1, axis=0)
     network = model.to_torch(folded=False)
+    assert network[1].num_batches_tracked == 1
     with torch.no_grad():
         hidden = network[0](torch.tensor(rows)).numpy()
         np.testing.assert_allclose(hidden.mean(axis=0), network[1].running_mean, atol=1e-10)
