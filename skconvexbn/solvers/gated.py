@@ -27,8 +27,9 @@ from .measure import Model
 
 # Relaxation, and the ratio of residuals at which the penalty of the splits is changed.
 RELAXATION, BALANCE = 1.7, 2.0
-# The first penalty is beta in units of the smallest beta that makes all S_j zero, or this.
-MIN_RHO = 1e-4
+# The first penalty in units of beta times the number of gates, which share F between them, over the
+# smallest beta that makes all S_j zero; and the smallest.
+FIRST_RHO, MIN_RHO = 0.05, 1e-4
 # Iterations of the first round, after which the gap is computed, and by which fraction of them each
 # round has more; rounds in which the penalty may change.
 N_ITERATIONS, MORE, N_ADAPTED = 20, 0.1, 100
@@ -74,7 +75,8 @@ class _Splitting:
         self.F = self.root * self.b
         self.U_F = self.Q.new_zeros(n, C)
         norm = self._dual_norm(self.problem.dual_point(self._unscaled(self.F)))
-        self.rho = max(self.problem.beta / max(norm, self.problem.beta), MIN_RHO)
+        beta = self.problem.beta
+        self.rho = max(FIRST_RHO * P * beta / max(norm, beta), MIN_RHO)
 
     def rounds(self) -> Iterator[str]:
         """Blocks of iterations without end."""
