@@ -60,9 +60,9 @@ class ConvexBNClassifier(Classification, SingleFit):
         generates them by a search for violations of the dual constraint until the gap is at most
         tol; "exact" enumerates all, an error if there are too many; "sampled" draws
         ``n_arrangements`` directions h at random, as the papers do. "auto" enumerates up to 2000
-        (one output; at rank 1, where adaptive is exact too, none, or 200 with squared error) and is
-        adaptive otherwise; with ``backend="cvxpy"`` it samples instead, as gates are in any case.
-        The closed form needs none.
+        (one output; 200 at rank 1, where adaptive is exact too) and is adaptive otherwise;
+        with ``backend="cvxpy"`` it samples instead, as gates are in any case. The closed form needs
+        none.
     n_arrangements : int, default=100
         Random directions drawn where arrangements are "sampled", as asked or by "auto"; no effect
         elsewhere. Equal arrangements count once.
@@ -71,9 +71,9 @@ class ConvexBNClassifier(Classification, SingleFit):
         truncation, ``shrinkage=0``, ``bias_scale=1``) and equal rows to share their label (but for
         two classes with squared error); an error says which condition does not hold. "cvxpy" solves
         the cone program with Clarabel. "torch" descends on smoothed networks and searches the dual
-        ("adaptive"), or solves the program over "sampled" arrangements; on CPU or GPU. "auto" takes
-        the closed form where it applies, else "cvxpy" for "exact" arrangements and "torch" for
-        others.
+        ("adaptive"), or solves the program over given arrangements; on CPU or GPU. "auto" takes the
+        closed form where it applies, else "torch", but for squared error and "exact"
+        arrangements "cvxpy".
     device : None or str, default=None
         Where "torch" solves: "cpu", "cuda", "cuda:<index>" or "mps" (which has no float64: only
         the search runs there); None takes CUDA where it is present and n_samples * (rank + 1) is at

@@ -63,8 +63,8 @@ class ConvexBNRegressor(Regression, SingleFit):
         truncation, ``shrinkage=0``, ``bias_scale=1``) and one output, or several with no more
         distinct targets than outputs; an error says which condition does not hold. "cvxpy" solves
         the cone program with Clarabel. "torch" descends on smoothed networks and searches the dual
-        ("adaptive"), or solves the program over "sampled" arrangements; on CPU or GPU. "auto" takes
-        the closed form where it applies, else "cvxpy" for "exact" arrangements and "torch" for
+        ("adaptive"), or solves the program over given arrangements; on CPU or GPU. "auto" takes the
+        closed form where it applies, else "cvxpy" for "exact" arrangements and "torch" for
         others.
     device : None or str, default=None
         Where "torch" solves: "cpu", "cuda", "cuda:<index>" or "mps" (which has no float64: only

@@ -219,7 +219,7 @@ def test_points_where_the_solver_gets_no_further_are_not_said_to_need_rounds():
     X, y = rng.standard_normal((n, 1)), rng.integers(0, 2, n)
     y[:2] = 0, 1
     with pytest.warns(ConvergenceWarning) as caught:
-        convex_bn_path(X, y, betas=[1e6, 1.4e-4], tol=1e-9, loss="log_loss", arrangements="exact")
+        convex_bn_path(X, y, betas=[1e6, 1.4e-4], tol=1e-9, loss="log_loss", backend="cvxpy")
     message = "^The solver gets no further than a duality gap above tol=1e-09 at 1 of 2 points; "
     assert [bool(re.match(message, str(w.message))) for w in caught] == [True]
 

@@ -19,11 +19,10 @@ Solver = Callable[[Problem, Arrangements | None, Options], Solution]
 BACKENDS = {
     "closed_form": ("auto", "exact", "sampled", "adaptive"),
     "cvxpy": ("auto", "exact", "sampled"),
-    "torch": ("auto", "sampled", "adaptive"),
+    "torch": ("auto", "exact", "sampled", "adaptive"),
 }
 # arrangements="auto" enumerates up to this many, and with one direction, where torch's certificate
-# is exact too, as long as cvxpy is as fast (benchmarks/backends.py). Not for log loss there, as at
-# next to no beta Clarabel stops far from the optimum.
+# is exact too, as long as that is as fast (benchmarks/backends.py).
 MAX_AUTO_EXACT, MAX_ONE_DIRECTION = 2_000, 200
 # This many columns and rows have more than either: further columns need no counting.
 MANY_COLUMNS = 12
@@ -36,9 +35,11 @@ def choose_backend(
 ) -> tuple[str, str]:
     """Resolve "auto" in backend and arrangements, and refuse what does not apply.
 
-    The closed form where its conditions hold (theory.md 5); else cvxpy over all arrangements where
-    they are few and there is one output, so that the certificate is exact; else torch.
-    Exact arrangements are solved by cvxpy, all others by torch; gates are sampled.
+    The closed form where its conditions hold (theory.md 5). Else all arrangements where they are
+    few and there is one output, so that the certificate is exact; otherwise they are generated.
+    All of them are solved by cvxpy with squared error, and by torch with log loss, for which
+    Clarabel may stop far from the optimum where beta is next to nothing; others by torch. Gates are
+    sampled.
     """
     if activation == "gated_relu":
         if backend not in ("auto", "torch") or arrangements not in ("auto", "sampled"):
@@ -61,13 +62,11 @@ def choose_backend(
         if backend == "cvxpy":
             arrangements = "exact" if count <= MAX_AUTO_EXACT else "sampled"
         else:
-            limit = MAX_AUTO_EXACT
-            if q == ONE_CIRCLE:
-                limit = MAX_ONE_DIRECTION if problem.loss.quadratic else 0
-            exact = backend == "auto" and count <= limit and problem.n_outputs == 1
+            few = count <= (MAX_ONE_DIRECTION if q == ONE_CIRCLE else MAX_AUTO_EXACT)
+            exact = backend == "auto" and few and problem.n_outputs == 1
             arrangements = "exact" if exact else "adaptive"
     if backend == "auto":
-        backend = "cvxpy" if arrangements == "exact" else "torch"
+        backend = "cvxpy" if arrangements == "exact" and problem.loss.quadratic else "torch"
     if arrangements not in BACKENDS[backend]:
         raise ValueError(
             f"backend={backend!r} takes arrangements {' or '.join(map(repr, BACKENDS[backend]))}, "

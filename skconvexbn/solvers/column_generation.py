@@ -14,7 +14,7 @@ from .incumbent import Incumbent
 from .interface import Options, Solution
 from .masses import Curvature, best_masses
 from .measure import Measure, Model
-from .pricing import Pricing
+from .pricing import Pricing, certificate, judged
 
 # Accuracy of the masses, relative to beta: finer than the slack of `pricing`.
 FINE_MASS_TOL = 1e-9
@@ -24,8 +24,9 @@ MAX_ADDED = 300
 
 def solve_columns(model: Model, arrangements: Arrangements, options: Options) -> Solution:
     """Rounds until gap <= tol * zero_loss, a limit of the options, or nothing is violated."""
-    best = Incumbent(model.problem, options, "sampled", str(model.Q.device))
-    return best.run(_rounds(model, arrangements, best))
+    problem = model.problem
+    best = Incumbent(problem, options, certificate(problem, arrangements), str(model.Q.device))
+    return judged(best.run(_rounds(model, arrangements, best)), problem, arrangements)
 
 
 def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterator[str]:

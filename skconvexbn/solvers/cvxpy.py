@@ -10,7 +10,7 @@ only approaches, but for the solver's own error, which neurons mend again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import cvxpy as cp
@@ -22,8 +22,8 @@ from ..oracle.cones import Cuts
 from ..problem import Problem
 from .group_lasso import MAX_UNKNOWNS, group_lasso
 from .incumbent import Incumbent
-from .interface import Certificate, Options, Solution
-from .pricing import Pricing
+from .interface import Options, Solution
+from .pricing import Pricing, certificate, judged
 
 # Where Clarabel cannot go on, its best point is taken ("accept_unknown"): the gap judges it.
 SETTINGS = {
@@ -42,8 +42,6 @@ NEGLIGIBLE = 1e-7
 # Neurons added in a round, those that violate the dual constraint most: many more, being nearly
 # dependent, make the program ill-conditioned.
 MAX_ADDED = 200
-# Share of the dual norm that cones left out may add to an exact one.
-LEFT_OUT = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,23 +73,11 @@ class _Neurons:
 
 
 def solve(problem: Problem, arrangements: Arrangements | None, options: Options) -> Solution:
-    """Add what violates the dual constraint until nothing does, or gap <= tol * zero_loss.
-
-    With one output the dual norm is proved over all arrangements, unless cones were left out that
-    may matter, being too narrow to tell from their neighbours; with several it is searched.
-    """
+    """Add what violates the dual constraint until nothing does, or gap <= tol * zero_loss."""
     if arrangements is None:
         raise ValueError("The cvxpy backend needs arrangements.")
-    certificate: Certificate = "sampled"
-    if arrangements.complete:
-        certificate = "exact" if problem.n_outputs == 1 else "search"
-    best = Incumbent(problem, options, certificate, "cpu")
-    solution = best.run(_rounds(problem, arrangements, best))
-    if certificate == "exact" and arrangements.slack is not None:
-        slack = arrangements.slack / np.sqrt(problem.w)  # of Q, not of sqrt(w) Q
-        if np.abs(solution.V[:, 0]) @ slack > LEFT_OUT * solution.dual_norm:
-            return replace(solution, certificate="search")
-    return solution
+    best = Incumbent(problem, options, certificate(problem, arrangements), "cpu")
+    return judged(best.run(_rounds(problem, arrangements, best)), problem, arrangements)
 
 
 def _rounds(problem: Problem, arrangements: Arrangements, best: Incumbent) -> Iterator[str]:

@@ -10,11 +10,15 @@ Seconds after ``max_time`` it ends with the cuts of a round, and without a bound
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..arrangements import Arrangements
 from ..oracle.cones import Cuts, dual_values, in_arrangements
+from ..problem import Problem
 from .incumbent import Incumbent
+from .interface import Certificate, Solution
 
 # Relative slack of the dual constraint that counts as satisfied: more than solvers leave.
 SLACK = 3e-9
@@ -22,6 +26,24 @@ SLACK = 3e-9
 PATIENCE = 10
 # Seconds after max_time in which a search may end.
 GRACE = 3.0
+# Share of the dual norm that cones left out may add to an exact one.
+LEFT_OUT = 1e-6
+
+
+def certificate(problem: Problem, arrangements: Arrangements) -> Certificate:
+    """What bounds inside these arrangements are relative to: with several outputs a search."""
+    if not arrangements.complete:
+        return "sampled"
+    return "exact" if problem.n_outputs == 1 else "search"
+
+
+def judged(solution: Solution, problem: Problem, arrangements: Arrangements) -> Solution:
+    """No proof where cones were left out that may matter, too narrow to tell from neighbours."""
+    if solution.certificate == "exact" and arrangements.slack is not None:
+        slack = arrangements.slack / np.sqrt(problem.w)  # of Q, not of sqrt(w) Q
+        if np.abs(solution.V[:, 0]) @ slack > LEFT_OUT * solution.dual_norm:
+            return replace(solution, certificate="search")
+    return solution
 
 
 class Pricing:

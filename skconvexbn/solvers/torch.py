@@ -90,7 +90,7 @@ def _solve(model: Model, arrangements: Arrangements | None, options: Options) ->
                 "activation='relu' or fewer samples."
             )
         return solve_gated(model, arrangements, options)
-    squared = model.problem.loss.quadratic
-    if squared and model.problem.n_outputs == 1 and n <= MAX_SYSTEM:
+    scalar = model.problem.loss.quadratic and model.problem.n_outputs == 1
+    if scalar and n <= MAX_SYSTEM and not arrangements.complete:
         return solve_cones(model, arrangements, options)
     return solve_columns(model, arrangements, options)
