@@ -1,4 +1,4 @@
-"""Where arrangements="auto" goes over from cvxpy to torch with one direction, both exact.
+"""Where arrangements="auto" goes over from all to those generated with one direction, both exact.
 
     python benchmarks/backends.py
 
