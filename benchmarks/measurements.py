@@ -407,13 +407,13 @@ def narrow():
 @tabulated
 def backends():
     return [
-        {"n": n}
+        {"rank": group[0]["rank"], "n": group[0]["n"], "arrangements": count}
         | {
             f"{row['estimator']}, {route}": seconds(row[route])
             for row in group
             for route in ("exact", "adaptive")
         }
-        for n, group in grouped(results("backends"), "n").items()
+        for (_, count), group in grouped(results("backends"), "rank", "arrangements").items()
     ]
 
 

@@ -30,6 +30,8 @@ from .whitening import Basis, Whitening
 
 # Starts, steps and last step of the oracle behind beta="auto", which needs no more.
 ORACLE = 60, 30, 0.01
+# It also starts from so many of the outputs' positive and negative parts, the longest.
+N_PARTS = 8
 # beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
 BETA_LIMIT = 1e-7
 # beta in the units of the solver: far below and above what makes a difference.
@@ -170,10 +172,11 @@ class Task:
         else:
             rng = np.random.RandomState(self.options.seed)
             scale = step_scale(Q, self.problem.w)
-            # Where relu(Q h) reaches every vector, the maximum is at that of V's positive part.
-            parts = Q.T @ np.maximum(np.concatenate([V, -V], axis=1), 0.0) / scale
-            random = self.basis.random_directions(n_starts, rng)
-            starts = np.concatenate([random, parts[:, parts.any(axis=0)]], axis=1)
+            # With one output, where relu(Q h) reaches every vector, one of these is the maximum.
+            parts = Q.T @ np.maximum(np.concatenate([V, -V], axis=1), 0.0)
+            longest = np.argsort(-np.linalg.norm(parts, axis=0), kind="stable")[:N_PARTS]
+            parts = parts[:, longest[parts[:, longest].any(axis=0)]] / scale
+            starts = np.hstack([self.basis.random_directions(n_starts, rng), parts])
             with one_blas_thread() if self.backend == "torch" else nullcontext():
                 found = multi_start(Q, V, starts, n_steps, last_step, scale)
         size = np.linalg.norm(root) * np.linalg.norm(root[:, None] * Q)

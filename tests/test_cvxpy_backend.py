@@ -314,10 +314,10 @@ def test_next_to_no_beta_and_classes_that_overlap():
 
 
 def test_verbose_prints_rounds(capsys):
-    X = np.random.default_rng(0).standard_normal((20, 2))
+    X = np.random.default_rng(0).standard_normal((19, 3))
     ConvexBNRegressor(beta=0.1, verbose=1, random_state=0).fit(X, X[:, 0] ** 2)
     printed = capsys.readouterr().out
-    assert "[ConvexBNRegressor] backend cvxpy, beta 0.1, rank 2, shrinkage 0\n" in printed
+    assert "[ConvexBNRegressor] backend cvxpy, beta 0.1, rank 3, shrinkage 0\n" in printed
     assert re.search(r"^round 1: 0\.\d\d s, objective ", printed, flags=re.M)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

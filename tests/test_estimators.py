@@ -243,12 +243,13 @@ def test_numpy_beta_keeps_double_precision():
     [
         (ConvexBNRegressor, 1, 100, "cvxpy"),
         (ConvexBNClassifier, 1, 100, "torch"),
-        (ConvexBNRegressor, 2, 45, "cvxpy"),
-        (ConvexBNClassifier, 2, 45, "torch"),
+        (ConvexBNRegressor, 2, 14, "cvxpy"),
+        (ConvexBNClassifier, 2, 14, "torch"),
+        (ConvexBNRegressor, 3, 19, "cvxpy"),
     ],
 )
 def test_auto_enumerates_up_to_its_limits(Estimator, rank, n, backend):
-    """2 n arrangements at rank 1, 2 (1 + (n - 1) + (n - 1) (n - 2) / 2) at rank 2."""
+    """200, where generated ones are proved too, and 2,000 (`arrangements.count_arrangements`)."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((n + 1, 4)), np.arange(n + 1) % 2
     model = Estimator(rank=rank)
@@ -258,6 +259,21 @@ def test_auto_enumerates_up_to_its_limits(Estimator, rank, n, backend):
         task = model._task(training, 0)
         chosen.append((task.backend, task.arrangements is not None))
     assert chosen == [(backend, True), ("torch", False)]
+
+
+@pytest.mark.parametrize("limit", [{"max_iter": 1}, {"max_time": 0.0}])
+@pytest.mark.parametrize("Estimator", [ConvexBNRegressor, ConvexBNClassifier])
+def test_one_round_over_all_arrangements_finds_neurons(Estimator, limit):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 2))
+    y = np.abs(X[:, 0]) > 0.7
+    model = Estimator(arrangements="exact", tol=1e-9, **limit)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+    assert model.n_iter_ == 1
+    assert model.objective_ < 0.9 * model.zero_loss_
+    assert model.certificate_ == "exact"
+    assert model.dual_objective_ < model.objective_
 
 
 def test_one_column_and_next_to_no_beta():

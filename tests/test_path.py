@@ -138,6 +138,17 @@ def test_beta_max_with_more_columns_than_rows(loss, backend):
     assert path.n_neurons[0] == 0
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+def test_networks_at_every_rank_are_fitted_estimators(loss, diabetes):
+    X, y = diabetes
+    y = y if loss == "squared_error" else np.where(y > 140, "high", "low")
+    grid = {"betas": [50.0], "ranks": (1, 2), "shrinkages": (0.0, 0.5), "random_state": 0}
+    path = convex_bn_path(X, y, loss=loss, return_networks=True, **grid)
+    for network, rank, shrinkage in zip(path.network, path.rank, path.shrinkage, strict=True):
+        assert (network.rank, network.shrinkage, network.n_features_in_) == (rank, shrinkage, 4)
+        assert network.predict(X).dtype.kind == y.dtype.kind
+
+
 def test_an_invalid_rank_is_refused_before_any_fit(diabetes, monkeypatch):
     monkeypatch.setattr(task.Task, "path", lambda *_: pytest.fail("a fit began"))
     with pytest.raises(ValueError, match="rank"):

@@ -66,8 +66,8 @@ class ConvexBNRegressorCV(Regression, CrossValidated):
         present and worth it, see `ConvexBNRegressor`.
     tol : float, default=3e-3
         Duality gap at which the final fit stops, as a fraction of the loss of the model without
-        neurons. Candidates stop once a round of "torch", or two where the gap is wide, lower the
-        objective by no more than a tenth of that.
+        neurons. Candidates whose arrangements are generated stop once a round, or two where the
+        gap is wide, lower the objective by no more than a tenth of that.
     max_iter : int, default=100
         Rounds of the solver at most, for each fit.
     max_time : float or None, default=None
@@ -204,8 +204,8 @@ class ConvexBNClassifierCV(Classification, CrossValidated):
         present and worth it, see `ConvexBNClassifier`.
     tol : float, default=1e-2
         Duality gap at which the final fit stops, as a fraction of the loss of the model without
-        neurons. Candidates stop once a round of "torch", or two where the gap is wide, lower the
-        objective by no more than a tenth of that.
+        neurons. Candidates whose arrangements are generated stop once a round, or two where the
+        gap is wide, lower the objective by no more than a tenth of that.
     max_iter : int, default=100
         Rounds of the solver at most, for each fit.
     max_time : float or None, default=None

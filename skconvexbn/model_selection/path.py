@@ -131,7 +131,8 @@ def convex_bn_path(
         Whether to return the fitted estimators.
     **params
         Other parameters of the estimator, such as ``tol``, ``bias_scale``, ``backend`` or
-        ``random_state``. ``warm_start`` has no effect: fits of a path start where the last ended.
+        ``random_state``. ``warm_start`` has no effect: fits of a path start where the last ended
+        (where arrangements are generated).
 
     Returns
     -------
@@ -182,15 +183,15 @@ def convex_bn_path(
     array([False,  True])
     """
     _check_names(params, ESTIMATORS[loss])
-    grid = grid_points(ranks, shrinkages)
-    candidates = [ESTIMATORS[loss](**params, rank=r, shrinkage=a) for r, a in grid]
-    for model in candidates:
-        model._validate_params()
+    model, grid = ESTIMATORS[loss](**params), grid_points(ranks, shrinkages)
+    for rank, shrinkage in grid:
+        model.set_params(rank=rank, shrinkage=shrinkage)._validate_params()
     training = model._training(*model._validate(X, y, sample_weight))
     model._warn_of_unresolved(training)
     seed = model._seed()
     models, fits = list[SingleFit](), list[Fit]()
-    for model in candidates:
+    for rank, shrinkage in grid:
+        model = copy(model).set_params(rank=rank, shrinkage=shrinkage)
         task = model._task(training, seed)
         for beta, fit in _points(model, task, betas, eps, early_stopping):
             models.append(copy(model).set_params(beta=beta))

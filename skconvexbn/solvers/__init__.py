@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from ..arrangements import Arrangements, count_arrangements
-from ..oracle.circles import ONE_CIRCLE
+from ..oracle.circles import complete
 from ..problem import Problem
 from ..whitening import Basis
 from .closed_form import violated_condition
@@ -21,9 +21,9 @@ BACKENDS = {
     "cvxpy": ("auto", "exact", "sampled"),
     "torch": ("auto", "exact", "sampled", "adaptive"),
 }
-# arrangements="auto" enumerates up to this many, and with one direction, where torch's certificate
-# is exact too, as long as that is as fast (benchmarks/backends.py).
-MAX_AUTO_EXACT, MAX_ONE_DIRECTION = 2_000, 200
+# arrangements="auto" enumerates up to this many, and where torch's certificate is exact too as long
+# as that is as fast (benchmarks/backends.py).
+MAX_AUTO_EXACT, MAX_BOTH_EXACT = 2_000, 200
 # This many columns and rows have more than either: further columns need no counting.
 MANY_COLUMNS = 12
 # Largest n_samples * (rank + 1) for cvxpy: beyond it a round takes minutes and gigabytes.
@@ -62,7 +62,8 @@ def choose_backend(
         if backend == "cvxpy":
             arrangements = "exact" if count <= MAX_AUTO_EXACT else "sampled"
         else:
-            few = count <= (MAX_ONE_DIRECTION if q == ONE_CIRCLE else MAX_AUTO_EXACT)
+            both = complete(problem.Q, problem.n_outputs)
+            few = count <= (MAX_BOTH_EXACT if both else MAX_AUTO_EXACT)
             exact = backend == "auto" and few and problem.n_outputs == 1
             arrangements = "exact" if exact else "adaptive"
     if backend == "auto":

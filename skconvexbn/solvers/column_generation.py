@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..arrangements import Arrangements
+from ..oracle.cones import Cuts
 from ..oracle.search import Pairs
 from .incumbent import Incumbent
 from .interface import Options, Solution
@@ -33,11 +34,16 @@ def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterat
     problem, t = model.problem, model.tensor
     x, curvature = Measure.of_weights(*map(t, best.network)), Curvature(model)
     pricing = Pricing(arrangements, best, MAX_ADDED)
-    while True:
-        cuts = pricing.violated(problem.dual_point(model.output(x).cpu().numpy()))
-        yield f"violated {len(cuts)}"
-        if pricing.stuck or (pricing.idle and not len(cuts)):  # masses alone may gain some digits
-            return
+
+    def price(x: Measure) -> Cuts:
+        return pricing.violated(problem.dual_point(model.output(x).cpu().numpy()))
+
+    cuts = price(x)
+    while not best.closed:
         some = x.with_columns(Pairs(t(cuts.H), t(cuts.G)))
         x = best_masses(model, some, FINE_MASS_TOL, curvature=curvature)[0].active()
         best.offer(*x.network)
+        cuts = price(x)
+        yield f"violated {len(cuts)}"
+        if pricing.stuck or (pricing.idle and not len(cuts)):  # masses alone may gain some digits
+            return

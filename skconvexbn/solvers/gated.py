@@ -30,8 +30,8 @@ RELAXATION, BALANCE = 1.7, 2.0
 # The first penalty in units of beta times the number of gates, which share F between them, over the
 # smallest beta that makes all S_j zero; and the smallest.
 FIRST_RHO, MIN_RHO = 0.05, 1e-4
-# Iterations of the first round, after which the gap is computed, and by which fraction of them each
-# round has more; rounds in which the penalty may change.
+# Iterations of the first round, after which the gap is computed; by which fraction of them each of
+# so many rounds, in which the penalty may change, has more.
 N_ITERATIONS, MORE, N_ADAPTED = 20, 0.1, 100
 # Of one output with squared error so many rounds at most, which take a fraction of the time of as
 # many of the interior point method; where they do not suffice it takes few, and they very many.
@@ -81,7 +81,7 @@ class _Splitting:
     def rounds(self) -> Iterator[str]:
         """Blocks of iterations without end."""
         for n_round in count():
-            for _ in range(int(N_ITERATIONS * (1 + MORE * n_round))):
+            for _ in range(int(N_ITERATIONS * (1 + MORE * min(n_round, N_ADAPTED)))):
                 primal, dual = self._iterate()
             if n_round < N_ADAPTED:
                 self._balance(primal, dual)
