@@ -164,23 +164,26 @@ def test_predictions_far_from_the_origin_are_those_of_the_objective():
 
 @pytest.mark.parametrize("distance", [1e-5, 1e-6, 1e-7, 1e-8])
 @pytest.mark.parametrize("seed", [5, 33, 35, 40, 43])
-def test_nearly_equal_rows_close_the_gap(distance, seed):
+@pytest.mark.parametrize("arrangements", ["exact", "adaptive"])
+def test_nearly_equal_rows_close_the_gap(distance, seed, arrangements):
     """Cones between two nearly parallel hyperplanes, where projections are mostly rounding."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((10, 2))
     X = np.concatenate([X, X + distance * rng.standard_normal(X.shape)])
-    model = ConvexBNRegressor().fit(X, rng.standard_normal(20))
-    assert model.certificate_ == "exact"
+    model = ConvexBNRegressor(arrangements=arrangements, random_state=0)
+    assert model.fit(X, rng.standard_normal(20)).certificate_ == "exact"
     assert model.converged_
 
 
+@pytest.mark.parametrize("Estimator", [ConvexBNRegressor, ConvexBNClassifier])
 @pytest.mark.parametrize(("far", "certificate"), [(1e6, "exact"), (1e13, "search")])
-def test_cones_too_narrow_to_enumerate_are_not_proved(far, certificate):
+def test_cones_too_narrow_to_enumerate_are_not_proved(Estimator, far, certificate):
     # The other rows are so near each other that they count as one, and beta is so small that the
     # cones between them matter.
     x = np.append(np.arange(12.0), far)[:, None]
     y = np.random.default_rng(0).standard_normal(13)
-    model = ConvexBNRegressor(arrangements="exact", beta=1e-8, tol=1e-2, max_iter=8)
+    y = y > 0 if Estimator is ConvexBNClassifier else y
+    model = Estimator(arrangements="exact", beta=1e-8, tol=1e-2, max_iter=8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         assert model.fit(x, y).certificate_ == certificate
