@@ -32,6 +32,7 @@ FITS = {
     "sampled": (ConvexBNRegressor, X, y, SAMPLED),
     "sampled, several outputs": (ConvexBNRegressor, X, outputs, SAMPLED),
     "sampled, two classes": (ConvexBNClassifier, *cancer, SAMPLED),
+    "all, two classes": (ConvexBNClassifier, X[:40, :2], y[:40] > 140, {"arrangements": "exact"}),
     "gated": (ConvexBNRegressor, X, y, GATED),
     "gated, several outputs": (ConvexBNRegressor, X, outputs, GATED),
     "gated, three classes": (ConvexBNClassifier, *iris, GATED),
