@@ -52,8 +52,8 @@ def measure(problem, arrangements):
     clock = {"clarabel": 0.0}
     clarabel = backend._clarabel
 
-    def solve_and_count(program, settings):
-        solution = clarabel(program, settings)
+    def solve_and_count(program):
+        solution = clarabel(program)
         clock["clarabel"] += solution.attr[SOLVE_TIME]
         return solution
 

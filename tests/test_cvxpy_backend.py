@@ -195,8 +195,8 @@ def test_status_without_a_solution_is_a_clear_error(monkeypatch):
     problem, arrangements = make_problem()
     clarabel = backend._clarabel
 
-    def stop(program, settings):
-        solution = clarabel(program, settings)
+    def stop(program):
+        solution = clarabel(program)
         solution.status = "user_limit_without_point"
         return solution
 

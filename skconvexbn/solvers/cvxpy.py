@@ -33,8 +33,6 @@ SETTINGS = {
     "max_iter": 200,
     "accept_unknown": True,
 }
-# Second try after a numerical failure.
-LOOSE_SETTINGS = {**SETTINGS, "tol_gap_abs": 1e-6, "tol_gap_rel": 1e-6, "tol_feas": 1e-6}
 # Gap, in units of the zero model's loss, at which cones take over from neurons.
 CROSSOVER_GAP = 1e-4
 # Neurons below this fraction of the largest are dropped between rounds.
@@ -172,21 +170,19 @@ def _minimise(problem: Problem, F: Any, b: Any, penalty: Any, constraints: list[
         F = F + np.ones((len(problem.Y), 1)) @ b
     objective = problem.loss.as_cvxpy(F, problem.Y, problem.w) + problem.beta * penalty
     program = cp.Problem(cp.Minimize(objective), constraints)
-    for settings in (SETTINGS, LOOSE_SETTINGS):
-        solution = _clarabel(program, settings)
-        if solution.status in cp.settings.SOLUTION_PRESENT:
-            program.unpack(solution)
-            return
-    raise cp.SolverError(
-        f"Clarabel stopped with status '{solution.status}' instead of a solution; rescale the "
-        "data, or use a larger beta or a smaller rank."
-    )
+    solution = _clarabel(program)
+    if solution.status not in cp.settings.SOLUTION_PRESENT:
+        raise cp.SolverError(
+            f"Clarabel stopped with status '{solution.status}' instead of a solution; rescale the "
+            "data, or use a larger beta or a smaller rank."
+        )
+    program.unpack(solution)
 
 
-def _clarabel(program: Any, settings: dict[str, Any]) -> Any:
+def _clarabel(program: Any) -> Any:
     """Solution of a program, which `program.unpack` takes.
 
     `program.solve` warns of inaccurate ones, and filters of warnings belong to all threads.
     """
-    data, chain, inverse = program.get_problem_data(cp.CLARABEL, solver_opts=settings)
-    return chain.invert(chain.solve_via_data(program, data, solver_opts=settings), inverse)
+    data, chain, inverse = program.get_problem_data(cp.CLARABEL, solver_opts=SETTINGS)
+    return chain.invert(chain.solve_via_data(program, data, solver_opts=SETTINGS), inverse)
