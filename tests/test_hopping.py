@@ -126,7 +126,7 @@ def test_chains_that_move_to_circles(n, q, C, beta, swept):
     rng = np.random.default_rng(0)
     Q, V = (torch.as_tensor(a) for a in (basis(rng, n, q), rng.standard_normal((n, C))))
     nothing = Maxima(V.new_zeros(q, 0), V.new_zeros(0, C), V.new_zeros(0))
-    hopping = BasinHopping(Search(Q, 0), V, beta, nothing, polishing=0.0)
+    hopping = BasinHopping(Search(Q, 0), V, beta, nothing, n_chains=100, polishing=0.0)
     assert (hopping.width == 1) == (beta == 1)
     assert hopping._n_swept(480) == swept
 

@@ -64,6 +64,8 @@ class BasinHopping:
         Maxima near it or above are kept and polished.
     around : Pairs
         Active neurons, near which some of the chains begin; the others begin anywhere.
+    n_chains : int
+        Chains, of each sign at first; fewer with many rows.
     earlier : BasinHopping, optional
         Hopping at another V, with as many chains: they go on where they are higher than new ones.
     polishing : float
@@ -87,6 +89,7 @@ class BasinHopping:
         V: Tensor,
         beta: float,
         around: Pairs,
+        n_chains: int = N_CHAINS,
         earlier: BasinHopping | None = None,
         polishing: float = 1.0,
     ) -> None:
@@ -96,7 +99,7 @@ class BasinHopping:
         self._likely = likely / likely.sum()
         self._kept = KEPT if polishing else 1.0
         self.width = search.width(V, beta)
-        self.chains = self._begin(search.fewer(N_CHAINS * self._signs), earlier)
+        self.chains = self._begin(search.fewer(n_chains * self._signs), earlier)
         self._new = [self.chains]
         q = search.Q.shape[1]
         if q == ONE_CIRCLE or (q <= MAX_COLUMNS and self.width < 1):
