@@ -17,7 +17,7 @@ from .fit import Fit
 from .losses import Loss
 from .network import Network
 from .oracle.cones import gated_dual_norm
-from .oracle.multi_start import multi_start, step_scale
+from .oracle.multi_start import longest_parts, multi_start, step_scale
 from .problem import Problem
 from .progress import progress
 from .simplify import simplify
@@ -30,8 +30,6 @@ from .whitening import Basis, Whitening
 
 # Starts, steps and last step of the oracle behind beta="auto", which needs no more.
 ORACLE = 60, 30, 0.01
-# It also starts from so many of the outputs' positive and negative parts, the longest.
-N_PARTS = 8
 # beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
 BETA_LIMIT = 1e-7
 # beta in the units of the solver: far below and above what makes a difference.
@@ -172,11 +170,8 @@ class Task:
         else:
             rng = np.random.RandomState(self.options.seed)
             scale = step_scale(Q, self.problem.w)
-            # With one output, where relu(Q h) reaches every vector, one of these is the maximum.
-            parts = Q.T @ np.maximum(np.concatenate([V, -V], axis=1), 0.0)
-            longest = np.argsort(-np.linalg.norm(parts, axis=0), kind="stable")[:N_PARTS]
-            parts = parts[:, longest[parts[:, longest].any(axis=0)]] / scale
-            starts = np.hstack([self.basis.random_directions(n_starts, rng), parts])
+            random = self.basis.random_directions(n_starts, rng)
+            starts = np.hstack([random, longest_parts(Q, V) / scale])
             with one_blas_thread() if self.backend == "torch" else nullcontext():
                 found = multi_start(Q, V, starts, n_steps, last_step, scale)
         size = np.linalg.norm(root) * np.linalg.norm(root[:, None] * Q)

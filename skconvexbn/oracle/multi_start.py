@@ -12,6 +12,8 @@ import numpy as np
 ROUNDING = 1e-9
 # Norms in float32 are at least this.
 TINY = 1e-30
+# Of the outputs' positive and negative parts, those that are starts at most.
+N_PARTS = 8
 
 
 def step_scale(Q: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -22,6 +24,16 @@ def step_scale(Q: np.ndarray, w: np.ndarray) -> np.ndarray:
     """
     norms = np.linalg.norm(np.sqrt(w)[:, None] * Q, axis=0)[:, None]
     return 1 / np.where(norms > 1 + ROUNDING, norms, 1.0)
+
+
+def longest_parts(Q: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """The longest of the columns of Q^T V+ and Q^T V-, N_PARTS of them at most, none of them zero.
+
+    With one output, where relu(Q h) reaches every non-negative vector, one is the maximum.
+    """
+    parts = Q.T @ np.maximum(np.concatenate([V, -V], axis=1), 0.0)
+    longest = np.argsort(-np.linalg.norm(parts, axis=0), kind="stable")[:N_PARTS]
+    return parts[:, longest[parts[:, longest].any(axis=0)]]
 
 
 def multi_start(
