@@ -19,7 +19,7 @@ from .cones import dual_values
 # With so many columns there is one circle; with more than these those of kinks are too many.
 ONE_CIRCLE, MAX_COLUMNS = 2, 3
 # Entries (rows, circles, outputs) at once: arrays of them fit the cache of a CPU.
-BLOCK_ENTRIES = 1 << 17
+BLOCK_ENTRIES = 1 << 14
 # Entries in all, at most, and where the cones between them count too, which take longer.
 AT_MOST, COMPLETE = 1 << 20, 1 << 18
 # Maxima of one circle, or inside cones, at most.
@@ -84,7 +84,8 @@ class _Beside:
         self.normals = Q[rows].T / np.linalg.norm(Q[rows], axis=1)  # (3, N)
         A, B = np.linalg.qr(Q[rows][:, :, None], mode="complete").Q.transpose(2, 1, 0)[-2:]
         X, Y, height = Q @ A, Q @ B, Q @ self.normals
-        _, self.order, on = _kinks(X, Y)
+        kinks = _Kinks(X, Y)
+        self.order, on = kinks.order, kinks.on
         self.parallel = np.hypot(X, Y) <= PARALLEL * np.abs(height)
         crossing = ~np.take_along_axis(self.parallel, self.order, axis=0)[:, :, None]
         P = np.where(crossing, products[self.order], 0.0)  # (n, N, 3 C)
@@ -133,15 +134,23 @@ def largest_on_kinks(Q: np.ndarray, V: np.ndarray, rows: np.ndarray) -> np.ndarr
     return np.hstack(found)
 
 
-def _kinks(X: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Angles t of the kinks of cos(t) X + sin(t) Y (n, N) on half of the circles, ascending.
+class _Kinks:
+    """The kinks of cos(t) X + sin(t) Y (n, N) on half of N circles: t ascends from 0 to pi.
 
     With them the rows in this order, and whether each is active after its kink, or before.
     """
-    t = np.arctan2(-X, Y) % np.pi
-    order = np.argsort(t, axis=0)
-    t, X, Y = (np.take_along_axis(a, order, axis=0) for a in (t, X, Y))
-    return t, order, (np.cos(t) * Y > np.sin(t) * X)[:, :, None]
+
+    def __init__(self, X: np.ndarray, Y: np.ndarray) -> None:
+        t = _modulo_pi(np.arctan2(-X, Y))
+        self.order = np.argsort(t, axis=0)
+        self.t, self.X, self.Y = (np.take_along_axis(a, self.order, axis=0) for a in (t, X, Y))
+        self.cos, self.sin = np.cos(self.t), np.sin(self.t)
+        self.on = (self.cos * self.Y > self.sin * self.X)[:, :, None]
+
+
+def _modulo_pi(t: np.ndarray) -> np.ndarray:
+    """t % pi; NumPy's remainder takes several times as long."""
+    return t - np.pi * np.floor(t * (1 / np.pi))
 
 
 def _maps(P: np.ndarray, on: np.ndarray) -> np.ndarray:
@@ -157,25 +166,23 @@ def _on_circles(
     Half a circle crosses all kinks. The map at -h is that at h less that of all rows, since
     relu(-z) = relu(z) - z.
     """
-    X, Y = Q @ A, Q @ B
-    t, order, on = _kinks(X, Y)
-    X, Y = (np.take_along_axis(a, order, axis=0) for a in (X, Y))
-    cos, sin = np.cos(t), np.sin(t)
+    kinks = _Kinks(Q @ A, Q @ B)
+    t, cos, sin = kinks.t, kinks.cos[:, :, None], kinks.sin[:, :, None]
     after = np.append(t[1:], t[:1] + np.pi, axis=0)
     values, angles = [], []
     maps, totals = [], []
-    for Z in (X, Y):
-        P = V[order] * Z[:, :, None]  # (n, N, C)
-        maps.append(_maps(P, on))
+    for Z in (kinks.X, kinks.Y):
+        P = V[kinks.order] * Z[:, :, None]  # (n, N, C)
+        maps.append(_maps(P, kinks.on))
         totals.append(P.sum(axis=0))
     for turn in (0.0, np.pi):  # h and -h
         Mx, My = (M - total * (turn > 0) for M, total in zip(maps, totals, strict=True))
-        T = cos[:, :, None] * Mx + sin[:, :, None] * My
+        T = cos * Mx + sin * My
         squares = ((T, T), (Mx, Mx), (Mx, My), (My, My))
         tt, xx, xy, yy = (np.einsum("ijk,ijk->ij", a, b) for a, b in squares)
         values.append(np.sqrt(tt))
         angles.append(t + turn)
-        inside = t + (0.5 * np.arctan2(2 * xy, xx - yy) - t) % np.pi
+        inside = t + _modulo_pi(0.5 * np.arctan2(2 * xy, xx - yy) - t)
         largest = np.sqrt(0.5 * (xx + yy + np.hypot(xx - yy, 2 * xy)))
         values.append(np.where(inside < after, largest, 0.0))
         angles.append(inside + turn)

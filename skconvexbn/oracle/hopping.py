@@ -40,7 +40,7 @@ NEAR_NOISE, NEAR_STEPS = (0.01, 0.3), (0.03, 0.3)
 SWEPT, MOST_COLUMNS = 0.25, 20
 # Entries (rows, circles, outputs) of these circles at most, and where maxima are narrow; fewer
 # circles than these are not worth their time.
-SWEPT_ENTRIES, MORE_ENTRIES, FEWEST_CIRCLES = 1 << 12, 1 << 14, 16
+SWEPT_ENTRIES, MORE_ENTRIES, FEWEST_CIRCLES = 1 << 12, 1 << 16, 16
 # Temperature of the Metropolis rule (the mean decrease that a chain accepts), relative to beta.
 TEMPERATURE = 0.15
 # Share of the climbs, the highest on their way, that are finished: all where they are wanted as

@@ -34,6 +34,9 @@ N_RANDOM, ON_KINKS, SMALL_STEP = 260, 0.25, 0.03
 # Maxima near beta on the kink of row i are about beta / (||v_i|| ||Q_i||) wide: where that is below
 # this for any row, steps are shorter in proportion, down to what float32 resolves.
 NARROW, SHORTEST_STEP = 0.2, 1e-6
+# Where rows are uneven, so that (mean ||Q_i||)^2 is below this share of their mean square, there are
+# more such rows to a maximum, and it is this instead.
+UNEVEN, NARROW_UNEVEN = 0.6, 0.5
 # Climbs are filled up with random starts to a multiple of this: a product in bfloat16 of a shape
 # that was not there before is compiled first, for as long as several steps take.
 WHOLE = 128
@@ -151,6 +154,8 @@ class Search:
         self.rng = np.random.default_rng(seed)
         self._step_scale = np.ones((Q.shape[1], 1)) if step_scale is None else step_scale
         self._row_norms = (Q * Q.new_tensor(self._step_scale.T)).norm(dim=1)
+        mean, mean_square = self._row_norms.mean(), self._row_norms.square().mean()
+        self._narrow = NARROW_UNEVEN if mean**2 < UNEVEN * mean_square else NARROW
         plain = self._step_scale.min() == 1
         self._metric = None if plain else torch.as_tensor(self._step_scale**2).to(self._Q32)
         self.n_polished = min(N_POLISHED, max(2, POLISHING // (Q.numel() * Q.shape[1])))
@@ -268,7 +273,7 @@ class Search:
 
     def width(self, V: Tensor, beta: float) -> float:
         """How wide the narrowest maxima near beta are, 1 where usual steps find them."""
-        return min(beta / max(NARROW * self.pulls(V).max(), 1e-300), 1.0)
+        return min(beta / max(self._narrow * self.pulls(V).max(), 1e-300), 1.0)
 
     def pulls(self, V: Tensor) -> np.ndarray:
         """How much each row (n,) pulls, ||v_i|| ||Q_i||, in the units in which h moves."""
