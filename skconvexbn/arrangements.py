@@ -12,6 +12,9 @@ from .blocks import blocks
 
 # Angle below which two hyperplanes count as one, and below which they are one but for rounding.
 SAME_ANGLE, ROUNDING = 1e-12, 1e-13
+# Where a point of a cell is this close to a hyperplane, rounding may have decided which of them
+# meet, as it does on a grid; they are moved apart by this much then.
+CLOSE, MOVED = 1e-8, 1e-6
 # Exact enumeration is refused above this many arrangements, and entries of their masks.
 MAX_ENUMERATED, MAX_ENTRIES = 200_000, 500_000_000
 # Masks are expanded from bits to booleans this many at a time (entries).
@@ -123,8 +126,24 @@ def enumerate_all(Q: np.ndarray) -> Arrangements:
             "arrangements='auto', fewer rows or a smaller rank."
         )
     rows, normals = group >= 0, np.zeros((len(Q), R.shape[1]))  # of zero rows 0: 1[0 >= 0]
-    normals[rows] = orientation[rows, None] * R[group[rows]]
-    return replace(sample(normals, _cell_points(R).T), complete=True, directions=None, slack=slack)
+
+    def of_cells(R: np.ndarray, points: np.ndarray) -> Arrangements:
+        normals[rows] = orientation[rows, None] * R[group[rows]]
+        return sample(normals, points.T)
+
+    points = _cell_points(R)
+    found = of_cells(R, points)
+    if R.shape[1] > 2 and _least_margin(R, points) < CLOSE:
+        R = R + MOVED * np.random.default_rng(0).standard_normal(R.shape)
+        R /= np.linalg.norm(R, axis=1, keepdims=True)
+        found = found.union(of_cells(R, _cell_points(R)))
+    return replace(found, complete=True, directions=None, slack=slack)
+
+
+def _least_margin(R: np.ndarray, points: np.ndarray) -> float:
+    """How close any of the points (P, q) is to a hyperplane."""
+    parts = blocks(len(points), len(R), BLOCK_ENTRIES // 8)  # of floats
+    return float(min(np.abs(points[part] @ R.T).min(initial=np.inf) for part in parts))
 
 
 def _hyperplanes(Q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -182,6 +182,20 @@ def test_clusters_of_rows_hide_no_wide_cell(seed):
     assert all(mask.tobytes() in found for mask in wide)
 
 
+@pytest.mark.parametrize(
+    ("seed", "offset", "step"), [(3, 3e5, 0.1), (10, 1e4, 0.3), (37, 1e5, 0.1), (46, 1e4, 0.3)]
+)
+def test_rounding_on_a_grid_hides_no_wide_cell(seed, offset, step):
+    """Many hyperplanes meet where three would; an affine map, which rounds, keeps the cells."""
+    rng = np.random.default_rng(seed)
+    grid = np.unique(rng.integers(0, 3, (15, 4)), axis=0).astype(float)
+    cells, found = (
+        as_set(enumerate_all(Whitening.fit(X, np.ones(len(X))).basis().transform(X)))
+        for X in (grid, offset + step * grid)
+    )
+    assert cells <= found
+
+
 def test_sampling_drops_duplicates_and_packs_bits():
     Q = general_position(100, 3)
     H = RNG.standard_normal((3, 500))

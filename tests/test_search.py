@@ -219,6 +219,6 @@ def test_kinks_nearest_to_directions():
 @pytest.mark.parametrize(("shares", "uneven"), [((0.5, 1.0), False), ((0.02, 1.0), True)])
 def test_maxima_are_narrow_sooner_where_rows_are_uneven(shares, uneven):
     """(mean ||Q_i||)^2 is 0.9 of the mean square, or 0.52: the most that a row pulls is 3 beta."""
-    Q = torch.eye(100, dtype=torch.float64) * torch.tensor(shares, dtype=torch.float64).repeat(50)[:, None]
+    Q = torch.diag(torch.tensor(shares, dtype=torch.float64).repeat(50))
     V = torch.full((100, 1), 3.0, dtype=torch.float64)
     assert Search(Q, 0).width(V, 1.0) == pytest.approx(2 / 3 if uneven else 1.0)

@@ -149,7 +149,7 @@ class _Kinks:
 
 
 def _modulo_pi(t: np.ndarray) -> np.ndarray:
-    """t % pi; NumPy's remainder takes several times as long."""
+    """Remainders of t by pi; np.remainder takes several times as long."""
     return t - np.pi * np.floor(t * (1 / np.pi))
 
 

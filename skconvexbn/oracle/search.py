@@ -34,8 +34,8 @@ N_RANDOM, ON_KINKS, SMALL_STEP = 260, 0.25, 0.03
 # Maxima near beta on the kink of row i are about beta / (||v_i|| ||Q_i||) wide: where that is below
 # this for any row, steps are shorter in proportion, down to what float32 resolves.
 NARROW, SHORTEST_STEP = 0.2, 1e-6
-# Where rows are uneven, so that (mean ||Q_i||)^2 is below this share of their mean square, there are
-# more such rows to a maximum, and it is this instead.
+# Where rows are uneven, (mean ||Q_i||)^2 being below this share of their mean square, more of them
+# meet at a maximum, and it is this in place of NARROW.
 UNEVEN, NARROW_UNEVEN = 0.6, 0.5
 # Climbs are filled up with random starts to a multiple of this: a product in bfloat16 of a shape
 # that was not there before is compiled first, for as long as several steps take.
