@@ -16,7 +16,7 @@ to 100 columns.
 Scores are those of a path of 14 betas from beta_max to 1e-4 of it (generated sets: 1e-3), at a
 rule's beta by interpolation in log(beta), beyond the path those at its end; R2 below -0.5 counts as
 that. As in beta="auto" all rules are multiplied by t^2, t = n / (n - q), and held to a share of
-beta_max. Each has the constant that is best in the mean, for classes of accuracy less log loss;
+beta_max, more where all seems to be noise. Each has the constant that is best in the mean, for classes of accuracy less log loss;
 "others'" is the score with constants that were best on the other sets, "many rows" that of sets
 with more than 2,000. "The best beta of each" chooses by these very scores. nu is the share of noise
 (skconvexbn/auto_beta.py). Writes results/beta_rule_KIND.json and results/beta_rule_KIND_rules.json.
@@ -35,7 +35,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 
 from skconvexbn import convex_bn_path
-from skconvexbn.auto_beta import LOG_LOSS, SQUARED_ERROR, noise_share
+from skconvexbn.auto_beta import ALL_NOISE, LOG_LOSS, SQUARED_ERROR, noise_share, noisiness
 
 KINDS = "regression", "classes", "outputs"
 SPLITS = range(2)
@@ -158,7 +158,8 @@ def along_beta(regression, X, y, split, eps):
     found = [scores(regression, model, X_test, y_test) for model in path.network]
     n, q = problem.Q.shape
     betas = path.beta / (np.sqrt(y_train.var(axis=0).sum()) if regression else 1.0)
-    row = {"n": n, "q": q, "beta_max": betas[0], "nu": noise_share(problem)}
+    nu = noise_share(problem)
+    row = {"n": n, "q": q, "beta_max": betas[0], "nu": nu, "noisiness": noisiness(problem, nu)}
     return row | {"beta": betas.tolist()} | {k: [f[k] for f in found] for k in found[0]}
 
 
@@ -170,7 +171,8 @@ def judge(rows, rule, constant=None):
     unit = np.array([RULES[rule](*(r[k] for k in ("n", "q", "beta_max", "nu"))) for r in rows])
     t = np.array([1 / (1 - r["q"] / r["n"]) for r in rows])  # auto_beta.inflation
     unit = unit * t**2
-    most = np.maximum(least, 1 - t**-0.5) * [r["beta_max"] for r in rows]
+    noisy = least + (ALL_NOISE - least) * np.array([r["noisiness"] for r in rows])
+    most = np.maximum(noisy, 1 - t**-0.5) * [r["beta_max"] for r in rows]
     betas = np.log(np.minimum(np.outer(constants, unit), most))
 
     def at(key):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import eigh
 from sklearn.neighbors import NearestNeighbors
 
 from .data import weighted_mean
@@ -14,7 +15,7 @@ from .whitening import Basis
 
 
 class Rule(NamedTuple):
-    """A constant times nu^1.5 q n^-1/4, and the share of beta_max that is most, with many rows."""
+    """A constant times nu^1.5 q n^-1/4, and the share of beta_max that is most with many rows."""
 
     constant: float
     share: float
@@ -26,9 +27,14 @@ SQUARED_ERROR, LOG_LOSS = Rule(0.5, 0.1), Rule(0.16, 0.2)
 # Of squared error on one-hot vectors, which the above alone would give too many neurons: the
 # constant of the least beta.
 ONE_HOT = 0.7
+# Where nu is above the first, and so is what a kernel leaves, the share grows, to ALL_NOISE where
+# both are above the second.
+NOISY, PURE, ALL_NOISE = 0.85, 0.95, 0.4
 N_NEIGHBOURS = 3
 # Rows whose neighbours are looked for, at most: enough to tell the share to some per cent.
 MAX_ROWS = 2_000
+# Rows for the kernel, at most, and its ridges in units of its trace.
+MAX_KERNEL, RIDGES = 1_000, np.logspace(-6, 1, 15)
 # Smaller estimates are not trusted.
 LEAST = 0.01
 # Variances below this are rounding, in units of the mean square.
@@ -40,17 +46,19 @@ def auto_beta(problem: Problem, basis: Basis, units: Units, beta_max: float, lab
 
     nu is the share of noise in the targets, t how much longer new rows are in Q. No more than a
     share of beta_max, the smallest beta of the zero model in the same units, which targets that do
-    not vary get; the share grows with t. One-hot vectors of labels with squared error get
-    0.7 var(Y) sqrt(q) / beta_max at least.
+    not vary get; the share grows with t, and where all seems to be noise. One-hot vectors of labels
+    with squared error get 0.7 var(Y) sqrt(q) / beta_max at least.
     """
     squared = problem.loss.quadratic
     rule = SQUARED_ERROR if squared else LOG_LOSS
     t = inflation(problem, basis)
-    largest = max(rule.share, 1 - t**-0.5) * beta_max
+    share = max(rule.share, 1 - t**-0.5)
     q, total, variation = problem.Q.shape[1], problem.w.sum(), total_variation(problem)
     if variation == 0:
-        return float(largest)
-    beta = rule.constant * noise_share(problem) ** 1.5 * q * t**2 / (units.weight * total) ** 0.25
+        return float(share * beta_max)
+    nu = noise_share(problem)
+    largest = max(share, rule.share + (ALL_NOISE - rule.share) * noisiness(problem, nu)) * beta_max
+    beta = rule.constant * nu**1.5 * q * t**2 / (units.weight * total) ** 0.25
     if squared:
         deviation = units.output * np.sqrt(variation / total)
         beta *= deviation
@@ -93,6 +101,18 @@ def noise_share(problem: Problem) -> float:
     return float(np.clip((_within(problem) + between) / total, LEAST, 1.0))
 
 
+def noisiness(problem: Problem, nu: float) -> float:
+    """How sure it is, from 0 to 1, that the targets are all noise: by nu and by a kernel.
+
+    Signals that neither lines nor neighbours tell, as products of two of many columns, it may.
+    """
+    if nu <= NOISY:
+        return 0.0
+    residual = _within(problem) + _kernel_residual(problem.Q, problem.Y, problem.w)
+    kernel = residual / total_variation(problem)
+    return float(np.clip((min(nu, kernel) - NOISY) / (PURE - NOISY), 0.0, 1.0))
+
+
 def total_variation(problem: Problem) -> float:
     """Weighted sum of the squared distances of the targets to their mean; 0 if it is rounding."""
     Y, w = problem.Y, problem.w
@@ -123,11 +143,9 @@ def _linear_residual(Q: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
 
 def _neighbours_residual(Q: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
     """Variance about the means of the nearest neighbours, less theirs, times the sum of weights."""
-    k, n_rows = min(N_NEIGHBOURS, len(Q) - 1), min(len(Q), MAX_ROWS)
+    k = min(N_NEIGHBOURS, len(Q) - 1)
     Q = Q - weighted_mean(Q, w)  # a large constant column would swamp distances
-    # Some rows of every distance from the centre: affine maps of X do not change which.
-    by_distance = np.argsort(np.einsum("ij,ij->i", Q, Q), kind="stable")
-    rows = by_distance[np.linspace(0, len(Q) - 1, n_rows).round().astype(int)]
+    rows = _spread(Q, MAX_ROWS)
     found = NearestNeighbors(n_neighbors=k + 1).fit(Q).kneighbors(Q[rows], return_distance=False)
     others_first = np.argsort(found == rows[:, None], axis=1, kind="stable")[:, :k]
     nearest = np.take_along_axis(found, others_first, axis=1)
@@ -135,3 +153,34 @@ def _neighbours_residual(Q: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
     R = Y[rows] - np.einsum("ik,ikc->ic", share, Y[nearest])
     mean = (w[rows] @ np.square(R).sum(axis=1)) / w[rows].sum()
     return float(mean * w.sum() * k / (k + 1))
+
+
+def _kernel_residual(Q: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
+    """Variance that ridge regression leaves in rows left out, times the sum of weights.
+
+    On the kernel of relu(Q h) for random h (Cho and Saul 2009), at the best of the ridges.
+    """
+    rows, total = _spread(Q - weighted_mean(Q, w), MAX_KERNEL), w.sum()
+    Q, Y, root = Q[rows], Y[rows], np.sqrt(w[rows])
+    norms = np.maximum(np.linalg.norm(Q, axis=1), 1e-300)
+    angles = np.arccos(np.clip(Q @ Q.T / np.outer(norms, norms), -1.0, 1.0))
+    K = np.outer(root * norms, root * norms)
+    K *= np.sin(angles) + (np.pi - angles) * np.cos(angles)
+    mean, Y = root / np.linalg.norm(root), root[:, None] * Y
+    for _ in range(2):  # the mean is free: its direction leaves both sides
+        K = K.T - np.outer(K.T @ mean, mean)
+    Y = Y - np.outer(mean, mean @ Y)
+    s, U = eigh(K)
+    left = []
+    for ridge in max(s.sum(), 1e-300) * RIDGES:
+        kept = np.maximum(s, 0.0) / (np.maximum(s, 0.0) + ridge)
+        leverages = np.square(U) @ kept + mean**2
+        R = (Y - U @ (kept[:, None] * (U.T @ Y))) / np.maximum(1 - leverages, 1e-9)[:, None]
+        left.append(np.square(R).sum())
+    return float(min(left) * total / np.square(root).sum())
+
+
+def _spread(Q: np.ndarray, at_most: int) -> np.ndarray:
+    """Some rows of every distance from the centre: affine maps of X do not change which."""
+    by_distance = np.argsort(np.einsum("ij,ij->i", Q, Q), kind="stable")
+    return by_distance[np.linspace(0, len(Q) - 1, min(len(Q), at_most)).round().astype(int)]

@@ -1,5 +1,6 @@
 """Independent routes to what the package computes, written plainly and slowly."""
 
+import itertools
 import warnings
 
 import cvxpy as cp
@@ -136,3 +137,26 @@ def network_objective(model, X, Y, w, loss):
         value = w @ (np.log(np.exp(F).sum(axis=1)) - (F * Y).sum(axis=1))
     penalty = np.hypot(model.gamma_, model.alpha_) @ np.linalg.norm(model.coefs_[1], axis=1)
     return value + model.beta_ * penalty
+
+
+def kernel_residual(Q, Y, w):
+    """What the kernel behind beta="auto" leaves, by plain loops over rows left out."""
+    norms = np.linalg.norm(Q, axis=1)
+    K = np.empty((len(Q), len(Q)))
+    for i, j in itertools.product(range(len(Q)), repeat=2):
+        angle = np.arccos(np.clip(Q[i] @ Q[j] / norms[i] / norms[j], -1, 1))
+        K[i, j] = norms[i] * norms[j] * (np.sin(angle) + (np.pi - angle) * np.cos(angle))
+    centre = np.eye(len(Q)) - w / w.sum()
+    trace = np.trace(np.sqrt(w)[:, None] * (centre @ K @ centre.T) * np.sqrt(w))
+    left = np.zeros(15)
+    for k, ridge in enumerate(trace * np.logspace(-6, 1, 15)):
+        for i in range(len(Q)):
+            others = np.arange(len(Q)) != i
+            # min sum_j w_j (y_j - a - f_j)^2 + ridge ||f||^2, f = K c
+            regularised = K[np.ix_(others, others)] + ridge * np.diag(1 / w[others])
+            ones = np.ones((len(Q) - 1, 1))
+            system = np.block([[regularised, ones], [ones.T, np.zeros((1, 1))]])
+            c = np.linalg.solve(system, np.vstack([Y[others], np.zeros((1, Y.shape[1]))]))
+            predicted = K[i, others] @ c[:-1] + c[-1]
+            left[k] += w[i] * np.sum((Y[i] - predicted) ** 2)
+    return left.min()

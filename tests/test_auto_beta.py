@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reference import kernel_residual
 from sklearn.datasets import load_digits
 from small_problems import small
 
@@ -219,13 +220,15 @@ def test_auto_beta_follows_the_rule(capped):
         near = 0.75 * np.mean((Y - Y[np.argsort(distances)[:, :3]].mean(axis=1)) ** 2)
         linear = np.sum((Y - Q @ (Q.T @ Y)) ** 2) / 57
         noise = min(near, linear, Y.var())
+        unsure = kernel_residual(Q, Y[:, None], np.ones(60)) / 60 / Y.var()
+        assert (noise > 0.95 * Y.var()) == (unsure > 0.95) == capped
         if labels:
             rule = 0.16 * (noise / Y.var()) ** 1.5 * 3 * squared / 60**0.25
-            most = 0.2 * beta_max
+            most = (0.4 if capped else 0.2) * beta_max
             model = ConvexBNClassifier(random_state=0).fit(X, y > y.mean())
         else:
             rule = 0.5 * (noise / Y.var()) ** 1.5 * Y.std() * 3 * squared / 60**0.25
-            most = 0.1 * beta_max
+            most = (0.4 if capped else 0.1) * beta_max
             model = ConvexBNRegressor(random_state=0).fit(X, y)
         assert (rule > most) == capped
         np.testing.assert_allclose(model.beta_, min(rule, most), rtol=1e-3)
