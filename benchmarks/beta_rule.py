@@ -16,10 +16,11 @@ to 100 columns.
 Scores are those of a path of 14 betas from beta_max to 1e-4 of it (generated sets: 1e-3), at a
 rule's beta by interpolation in log(beta), beyond the path those at its end; R2 below -0.5 counts as
 that. As in beta="auto" all rules are multiplied by t^2, t = n / (n - q), and held to a share of
-beta_max, more where all seems to be noise. Each has the constant that is best in the mean, for classes of accuracy less log loss;
-"others'" is the score with constants that were best on the other sets, "many rows" that of sets
-with more than 2,000. "The best beta of each" chooses by these very scores. nu is the share of noise
-(skconvexbn/auto_beta.py). Writes results/beta_rule_KIND.json and results/beta_rule_KIND_rules.json.
+beta_max, a larger one where all seems to be noise. Each has the constant that is best in the mean,
+for classes of accuracy less log loss; "others'" is the score with constants that were best on the
+other sets, "many rows" that of sets with more than 2,000. "The best beta of each" chooses by these
+very scores. nu is the share of noise (skconvexbn/auto_beta.py). Writes
+results/beta_rule_KIND.json and results/beta_rule_KIND_rules.json.
 """
 
 import sys

@@ -371,6 +371,39 @@ def model_selection():
 
 
 @tabulated
+def sampled_methods():
+    return [
+        {"n": row["n"], "arrangements": row["arrangements"], "tol": f"{row['tol']:g}"}
+        | {
+            name: f"{seconds(row[f'{name}, seconds'])}, {row[f'{name}, gap']:.0e}"
+            for name in ("interior point", "columns")
+        }
+        for row in results("sampled_methods")
+    ]
+
+
+@tabulated
+def mostly_noise():
+    def mean(group, name):
+        return f"{np.mean([row[name] for row in group]):.3f}"
+
+    return [
+        {
+            "targets": f"{'R2' if kind == 'regression' else 'log loss'}, signal {signal:g}",
+            "auto": f"{mean(group, 'auto')} ({min(r['auto'] for r in group):.2f})",
+            "a tenth": f"{mean(group, 'a tenth')} ({min(r['a tenth'] for r in group):.2f})",
+            "linear": mean(group, "linear"),
+            "MLP": mean(group, "MLP"),
+            "seconds, auto": short(sum(row["auto, seconds"] for row in group)),
+            "seconds, a tenth": short(sum(row["a tenth, seconds"] for row in group)),
+            "neurons": f"{short(np.median([row['neurons'] for row in group]))}, "
+            f"{short(np.median([row['neurons, a tenth'] for row in group]))}",
+        }
+        for (kind, signal), group in grouped(results("mostly_noise"), "kind", "signal").items()
+    ]
+
+
+@tabulated
 def sampled():
     return [
         {"beta": beta} | {row["method"]: seconds(row["seconds"]) for row in group}

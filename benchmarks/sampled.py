@@ -4,25 +4,38 @@
 
 Diabetes, n = 300 rows of unit variance, P = 200 arrangements, both backends to a gap of 1e-7 on the
 same arrangements; "literal" is the program of theory.md 3 over all of them at once as cvxpy takes
-it, "gated" the group lasso without cones. Runs are interleaved, seconds are medians of five. Writes
-results/sampled.json.
+it, "gated" the group lasso without cones. Then the two methods of the torch backend, an interior
+point method and column generation, on friedman1 of 6 columns, at beta="auto", one run each, at most
+30 s. Runs are interleaved, seconds of the former are medians of five. Writes results/sampled.json
+and results/sampled_methods.json. Two minutes.
 """
 
+import itertools
 import time
+import warnings
 
 import cvxpy as cp
 import numpy as np
+import torch
+from problems import make_problem as noisy_problem
 from report import command_line, save, table
-from sklearn.datasets import load_diabetes
+from sklearn.datasets import load_diabetes, make_friedman1
 
+from skconvexbn import ConvexBNRegressor
 from skconvexbn.arrangements import sample
 from skconvexbn.losses import SquaredError
 from skconvexbn.problem import Problem
 from skconvexbn.solvers import get_solver
+from skconvexbn.solvers.column_generation import solve_columns
 from skconvexbn.solvers.interface import Options
+from skconvexbn.solvers.interior_point import solve_cones
+from skconvexbn.solvers.measure import Model
 from skconvexbn.whitening import Whitening
 
 N, P, TOL, REPEATS = 300, 200, 1e-7, 5
+# Rows and arrangements of the comparison of methods.
+SIZES, LIMIT = ((200, 100), (200, 1_000), (500, 100), (500, 400), (1_000, 100), (2_000, 100)), 30.0
+METHODS = {"interior point": solve_cones, "columns": solve_columns}
 
 
 def make_problem(beta):
@@ -56,7 +69,28 @@ def literal(problem, arrangements, gated=False):
     return time.perf_counter() - start, value
 
 
+def compare_methods():
+    """Seconds, gaps and objectives of both methods of the torch backend."""
+    for (n, k), tol in itertools.product(SIZES, (1e-2, TOL)):
+        X, y = make_friedman1(n, 6, noise=1.0, random_state=0)
+        beta = ConvexBNRegressor(max_iter=1, max_time=0).fit(X, y).beta_ / y.std()
+        problem = noisy_problem(X, y, beta)
+        directions = np.random.default_rng(0).standard_normal((problem.Q.shape[1], k))
+        arrangements, row = sample(problem.Q, directions), {"n": n, "arrangements": k, "tol": tol}
+        for name, method in METHODS.items():
+            model, start = Model(problem, torch.device("cpu")), time.perf_counter()
+            found = method(model, arrangements, Options(tol, 1000, max_time=LIMIT))
+            row[f"{name}, seconds"] = time.perf_counter() - start
+            primal = problem.primal(found.H, found.G, found.b)
+            gap = primal - problem.dual(found.V, found.dual_norm)
+            row[f"{name}, gap"] = gap / problem.zero_loss
+        print(row, flush=True)
+        yield row
+
+
 def main():
+    warnings.simplefilter("ignore")
+    save("sampled_methods", list(compare_methods()))
     rows = []
     for beta in (0.1, 1.0):
         problem = make_problem(beta)

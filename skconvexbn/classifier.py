@@ -60,9 +60,10 @@ class ConvexBNClassifier(Classification, SingleFit):
         generates them by a search for violations of the dual constraint until the gap is at most
         tol; "exact" enumerates all, an error if there are too many; "sampled" draws
         ``n_arrangements`` directions h at random, as the papers do. "auto" enumerates up to 2000
-        (one output; 200 at ranks 1 and 2, where adaptive is exact too) and is adaptive otherwise;
-        with ``backend="cvxpy"`` it samples instead, as gates are in any case. The closed form needs
-        none.
+        (one output; 200 at ranks 1 and 2, where adaptive is exact too) and is adaptive otherwise.
+        With ``backend="torch"`` it is adaptive always; with "cvxpy" it enumerates up to 2000 for
+        any number of outputs, and samples otherwise, as gates are in any case. The closed form
+        needs none.
     n_arrangements : int, default=100
         Random directions drawn where arrangements are "sampled", as asked or by "auto"; no effect
         elsewhere. Equal arrangements count once.

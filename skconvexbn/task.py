@@ -32,8 +32,9 @@ from .whitening import Basis, Whitening
 ORACLE = 60, 30, 0.01
 # beta=0 stands for the limit beta -> 0, taken at this fraction of beta_max.
 BETA_LIMIT = 1e-7
-# beta in the units of the solver: far below and above what makes a difference.
-MIN_BETA, MAX_BETA = 1e-100, 1e150
+# beta in the units of the solver: far above what makes a difference, and where squares overflow
+# neither way.
+MIN_BETA, MAX_BETA = 1e-100, 1e30
 # A beta_max below this is rounding, in units of ||sqrt(w)|| ||sqrt(w) Q||: V is w times order 1.
 NO_SIGNAL = 1e-14
 
@@ -180,8 +181,8 @@ class Task:
     def resolve_beta(self, beta: float | str) -> float:
         """Beta in the units of the data: as given, by the rule for "auto", or the limit for 0.
 
-        Where beta_max, the smallest beta of the zero model, is zero, so is the network at any beta,
-        and the unit stands for all but 0.
+        Where beta_max, the smallest beta of the zero model, is zero, so is the network at any beta:
+        "auto" is then the unit of beta, and 0 its limit in that unit.
         """
         problem, units = self.problem, self.units
         scalar = problem.loss.quadratic and problem.n_outputs == 1

@@ -27,7 +27,7 @@ class _Limits:
 
     lock = threading.Lock()
     blas_jobs = torch_jobs = 0
-    holder: threading.Thread
+    holder: threading.Thread | None = None
     left: threading.Event
     torch: int
     here = threading.local()  # whether this thread has the limit of torch already
@@ -56,26 +56,36 @@ class _Limits:
         """Return when the settings are held, or not at all after an interrupt."""
         import torch
 
+        if cls.holder is not None and cls.holder.is_alive():  # an interrupt as the last job left
+            cls.end_holder()
         on_cpu: Any = torch.backends.mkldnn
         products = torch.backends.cuda.matmul, on_cpu.matmul
         before = [(product, product.fp32_precision) for product in products]
         entered, cls.left = threading.Event(), threading.Event()
         args = before, entered, cls.left
-        cls.holder = threading.Thread(target=cls.hold, args=args, daemon=True)
+        cls.holder = holder = threading.Thread(target=cls.hold, args=args, daemon=True)
         try:
-            cls.holder.start()
+            holder.start()
             entered.wait()
         except BaseException:
             cls.left.set()
-            if cls.holder.ident is not None:
-                cls.holder.join()
+            if holder.ident is not None:
+                holder.join()
             raise
+
+    @classmethod
+    def end_holder(cls) -> None:
+        """Lift the settings; an interrupt here leaves that to the next job."""
+        cls.left.set()
+        if cls.holder is not None:
+            cls.holder.join()
 
 
 def _forget() -> None:
     """In a forked process, which has no other thread: those of its parent hold nothing here."""
     _Limits.lock = threading.Lock()
     _Limits.blas_jobs = _Limits.torch_jobs = 0
+    _Limits.holder = None
     _Limits.here = threading.local()
 
 
@@ -103,8 +113,7 @@ def one_blas_thread() -> Iterator[None]:
             with _Limits.lock:
                 _Limits.blas_jobs -= 1
                 if not _Limits.blas_jobs:
-                    _Limits.left.set()
-                    _Limits.holder.join()
+                    _Limits.end_holder()
 
 
 @contextmanager

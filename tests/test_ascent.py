@@ -129,9 +129,9 @@ def test_steps_are_geometric_from_the_first_to_the_last():
 def test_narrow_maxima_are_climbed_in_float32(narrow, monkeypatch):
     types = []
 
-    def slope(Q, V, dtype, metric=None):
+    def slope(Q, V, dtype):
         types.append(dtype)
-        return Slope(Q, V, torch.float32, metric)
+        return Slope(Q, V, torch.float32)
 
     monkeypatch.setattr("skconvexbn.oracle.ascent.Slope", slope)
     monkeypatch.setattr("skconvexbn.oracle.ascent.fast_bfloat16", lambda device: True)

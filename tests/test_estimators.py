@@ -169,7 +169,7 @@ BAD = [
     ({"max_time": -1.0}, "'max_time' parameter"),
     (
         {"backend": "cvxpy", "arrangements": "adaptive"},
-        "backend='cvxpy' takes arrangements 'auto' or 'exact' or 'sampled', got 'adaptive'",
+        "backend='cvxpy' takes arrangements 'auto', 'exact' or 'sampled', got 'adaptive'",
     ),
     ({"max_iter": 0}, "'max_iter' parameter"),
 ]

@@ -212,6 +212,16 @@ def test_a_step_that_overflows_does_not_warn(recwarn):
     assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
 
 
+@pytest.mark.parametrize("beta", [1e40, 1e150, 1e300])
+@pytest.mark.parametrize("backend", ["torch", "cvxpy"])
+def test_a_huge_beta_leaves_no_neurons(backend, beta):
+    """Squares of 1e80 and more overflowed in the interior point method."""
+    X, y = RNG.standard_normal((30, 3)), RNG.standard_normal(30)
+    options = {"arrangements": "sampled", "n_arrangements": 10, "random_state": 0}
+    model = ConvexBNRegressor(beta=beta, backend=backend, **options).fit(X, y)
+    assert (model.n_neurons_, model.converged_, model.beta_) == (0, True, beta)
+
+
 def test_underflow_is_no_error():
     """With numpy's errors raised: probabilities far from 1 are 0."""
     X = RNG.standard_normal((40, 2))

@@ -122,7 +122,9 @@ def test_weights_of_a_class_that_a_fold_lacks():
 @pytest.mark.parametrize("item", [([0, 1, 2],), ([0, 1], [2], [3]), 5])
 def test_folds_that_are_no_pairs_are_named(item):
     X, y = load_diabetes(return_X_y=True)
-    with pytest.raises(ValueError, match=r"cv has .*, which is not two parts; give pairs"):
+    with pytest.raises(
+        ValueError, match=r"cv has .*, which is not two parts; give a list of pairs"
+    ):
         ConvexBNRegressorCV(cv=[item], betas=[1.0]).fit(X, y)
 
 

@@ -113,6 +113,26 @@ def test_scores_that_are_nan_lose(data):
         ConvexBNRegressorCV(**SMALL, scoring=lambda m, X, y: np.nan).fit(X, y)
 
 
+def test_candidates_whose_scorer_raises_come_last(data):
+    """As in GridSearchCV; where it raises for all of a fold, it is the wrong scorer."""
+    X, y, _, _ = data
+    at = np.array([0.5])
+
+    def picky(model, X, y):
+        if model.beta_ in at:
+            raise ArithmeticError("predictions must be positive")
+        return 1.0
+
+    search = ConvexBNRegressorCV(**SMALL, scoring=picky)
+    with pytest.warns(UserWarning, match=r"6 of 12 .* raised: predictions must be positive$"):
+        search.fit(X, y)
+    assert search.best_params_["beta"] == 2.0
+    assert np.isnan(search.cv_results_["mean_test_score"]).sum() == 2
+    at = np.array([0.5, 2.0])
+    with pytest.raises(ArithmeticError, match="must be positive"):
+        search.fit(X, y)
+
+
 def test_default_scores_are_those_of_scikit_learn():
     X, y = load_iris(return_X_y=True)
     w = np.random.default_rng(0).uniform(size=len(y))

@@ -168,6 +168,22 @@ def test_an_interrupt_on_the_way_in_leaves_no_limit(at, two_threads, monkeypatch
     assert (_Limits.blas_jobs, _Limits.torch_jobs) == (0, 0)
 
 
+def test_an_interrupt_as_the_last_job_leaves_is_made_up_for_by_the_next(two_threads, monkeypatch):
+    before, end = thread_settings(), _Limits.end_holder
+
+    def interrupted():
+        monkeypatch.setattr(_Limits, "end_holder", end)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Limits, "end_holder", interrupted)
+    with pytest.raises(KeyboardInterrupt), one_thread():
+        pass
+    assert thread_settings() != before
+    with one_thread():
+        pass
+    assert thread_settings() == before
+
+
 def test_an_error_on_the_way_in_reaches_the_caller(two_threads, monkeypatch):
     """Of a version of torch that has other names for its settings."""
     before = thread_settings()

@@ -22,13 +22,18 @@ from .scores import as_number, or_least
 class Scored(NamedTuple):
     """Scores on held-out rows of fits, their seconds, and whether a limit ended them.
 
-    Arrays of one shape, by candidate, or by fold and candidate.
+    Arrays of one shape, by candidate, or by fold and candidate. ``error`` is what the scorer said
+    where it raised, and the score NaN.
     """
 
     score: np.ndarray
     fit_seconds: np.ndarray
     score_seconds: np.ndarray
     limited: np.ndarray
+    error: np.ndarray
+
+
+_Row = tuple[float, float, float, bool, str]
 
 
 def at_ranks(
@@ -59,8 +64,11 @@ def score_paths(
     score_params: dict[str, Any],
     label: str | None,
 ) -> Scored:
-    """Score each model at each beta on rows X, y. With a label print a line after each model."""
-    results: list[tuple[float, float, float, bool]] = []
+    """Score each model at each beta on rows X, y. With a label print a line after each model.
+
+    A scorer that raises for all of them is in the wrong place, and its error is raised.
+    """
+    results: list[_Row] = []
     with one_thread():
         begin = perf_counter()
         fits = _candidate_fits(models, training, seed, betas)
@@ -68,16 +76,22 @@ def score_paths(
             model = copy(model).set_params(beta=beta)
             model._set_fit(fit)
             fitted = perf_counter()
-            score = as_number(scorer(model, X, y, **score_params))
+            error = ""
+            try:
+                score = as_number(scorer(model, X, y, **score_params))
+            except Exception as raised:
+                score, error, last = np.nan, str(raised) or repr(raised), raised
             scored, limited = perf_counter(), fit.ended_by in ("limit", "max_time")
-            results.append((score, fitted - begin, scored - fitted, limited))
+            results.append((score, fitted - begin, scored - fitted, limited, error))
             if label and len(results) % len(betas) == 0:
                 _report(label, model, betas, _columns(results[-len(betas) :]))
             begin = perf_counter()
+    if all(row[-1] for row in results):
+        raise last
     return _columns(results)
 
 
-def _columns(rows: list[tuple[float, float, float, bool]]) -> Scored:
+def _columns(rows: list[_Row]) -> Scored:
     return Scored(*map(np.array, zip(*rows, strict=True)))
 
 

@@ -397,9 +397,11 @@ class CrossValidated(ConvexBNBase):
             )
         undefined = np.isnan(scored.score)
         if k := undefined.any(axis=0).sum():
+            errors = scored.error[scored.error != ""]
+            said = f" It raised: {errors[0]}" if len(errors) else ""
             warnings.warn(
                 f"{undefined.sum()} of {undefined.size} scores are NaN, so {k} of "
-                f"{undefined.shape[1]} candidates come last: check scoring={self.scoring!r}.",
+                f"{undefined.shape[1]} candidates come last: check scoring={self.scoring!r}.{said}",
                 UserWarning,
                 stacklevel=5,
             )

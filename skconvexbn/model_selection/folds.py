@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import warnings
 from typing import Any
 
@@ -16,8 +17,8 @@ def as_fold(pair: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
         train, test = pair
     except (TypeError, ValueError):
         raise ValueError(
-            f"cv has {pair!r}, which is not two parts; give pairs of lists of indices, or masks, "
-            "to fit and to score on."
+            f"cv has {reprlib.repr(pair)}, which is not two parts; give a list of pairs, of lists "
+            "of indices, or masks, to fit and to score on."
         ) from None
     return _as_indices(train, n), _as_indices(test, n)
 

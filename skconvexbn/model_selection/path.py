@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def descending(betas: Any) -> np.ndarray:
         values = np.zeros(0)
     if values.ndim != 1 or not len(values) or not np.all((values >= 0) & np.isfinite(values)):
         raise ValueError(
-            f"betas must be a non-empty sequence of finite numbers >= 0, got {betas!r}."
+            f"betas must be a non-empty sequence of finite numbers >= 0, got {reprlib.repr(betas)}."
         )
     return np.unique(values)[::-1]
 

@@ -86,18 +86,18 @@ def ascend(
     last_step : float
         Below LAST_STEP where maxima are narrower: all steps are in float32 then.
     """
-    fine = Slope(Q, V, Q.dtype, metric)
+    fine = Slope(Q, V, Q.dtype)
     fast = fast_bfloat16(Q.device) and last_step >= LAST_STEP
-    coarse = Slope(Q, V, torch.bfloat16, metric) if fast else fine
+    coarse = Slope(Q, V, torch.bfloat16) if fast else fine
     H, etas, alone = normalise(H), _step_sizes(eta, steps, last_step), round(ALONE * steps)
     D, values = torch.zeros_like(H), torch.empty_like(eta)
     for some in torch.arange(len(eta), device=eta.device).split(block):
         H[:, some], D[:, some], values[some] = _climb(
-            coarse, H[:, some], D[:, some], signs[some], etas[:alone, some]
+            coarse, H[:, some], D[:, some], signs[some], etas[:alone, some], metric
         )
     best = torch.argsort(values, descending=True, stable=True)[: math.ceil(kept * len(eta))]
     for some in best.split(block):
-        rest = H[:, some], D[:, some], signs[some], etas[alone:, some]
+        rest = H[:, some], D[:, some], signs[some], etas[alone:, some], metric
         H[:, some] = _climb(coarse, *rest)[0] if rough else _finish(coarse, fine, *rest)
     return H
 
@@ -112,13 +112,13 @@ def _step_sizes(eta: Tensor, steps: int, last_step: float) -> Tensor:
 
 
 def _climb(
-    slope: Slope, H: Tensor, D: Tensor, sign: Tensor, etas: Tensor
+    slope: Slope, H: Tensor, D: Tensor, sign: Tensor, etas: Tensor, metric: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Points after the steps, the last direction of each, and their values before the last step."""
     before, G = H, H
     for eta in etas:
         before, G = H, slope(H)
-        D = _direction(H, G, D, sign, slope.metric)
+        D = _direction(H, G, D, sign, metric)
         H = normalise(torch.addcmul(H, D, eta))
     return H, D, (G * before).sum(dim=0) * sign
 
@@ -136,15 +136,23 @@ def _direction(H: Tensor, G: Tensor, last: Tensor, sign: Tensor, metric: Tensor 
     return torch.addcmul(MOMENTUM * last, G, scale)
 
 
-def _finish(coarse: Slope, fine: Slope, H: Tensor, D: Tensor, sign: Tensor, etas: Tensor) -> Tensor:
+def _finish(
+    coarse: Slope,
+    fine: Slope,
+    H: Tensor,
+    D: Tensor,
+    sign: Tensor,
+    etas: Tensor,
+    metric: Tensor | None = None,
+) -> Tensor:
     """Best of the last points, where values are h^T G.
 
     Those of coarse slopes do not tell the best point.
     """
-    H, D, _ = _climb(coarse, H, D, sign, etas[:-N_FINE])
+    H, D, _ = _climb(coarse, H, D, sign, etas[:-N_FINE], metric)
     best, best_value = H, torch.full_like(sign, -torch.inf)
     for eta in (*etas[-N_FINE:], etas[-1]):  # the last is for the value of the point before it
-        after, D, value = _climb(fine, H, D, sign, eta[None])
+        after, D, value = _climb(fine, H, D, sign, eta[None], metric)
         better = value > best_value
         best, best_value = torch.where(better, H, best), torch.where(better, value, best_value)
         H = after
@@ -155,13 +163,9 @@ class Slope:
     """Gradient G = Q^T (1[Q h > 0] * V g) of ||V^T relu(Q h)||, in one precision.
 
     With one output of v^T relu(Q h). What is positive as bfloat16 is so as int16, which is faster.
-    ``metric`` is kept for those who take the steps.
     """
 
-    def __init__(
-        self, Q: Tensor, V: Tensor, dtype: torch.dtype, metric: Tensor | None = None
-    ) -> None:
-        self.metric = metric
+    def __init__(self, Q: Tensor, V: Tensor, dtype: torch.dtype) -> None:
         self._Q, self._V = Q.to(dtype), V.to(dtype)
         self._vQ = (Q * V).T.to(dtype).contiguous() if V.shape[1] == 1 else None
         if self._vQ is not None and dtype == torch.bfloat16:

@@ -14,13 +14,8 @@ from .interface import Options, Solution
 
 Solver = Callable[[Problem, Arrangements | None, Options], Solution]
 
-# Arrangements each backend ranges over. Modules of this package, imported when used: cvxpy and
-# torch take a second to load.
-BACKENDS = {
-    "closed_form": ("auto", "exact", "sampled", "adaptive"),
-    "cvxpy": ("auto", "exact", "sampled"),
-    "torch": ("auto", "exact", "sampled", "adaptive"),
-}
+# Modules of this package, imported when used: cvxpy and torch take a second to load.
+BACKENDS = ("closed_form", "cvxpy", "torch")
 # arrangements="auto" enumerates up to this many, and where torch's certificate is exact too as long
 # as that is as fast (benchmarks/backends.py).
 MAX_AUTO_EXACT, MAX_BOTH_EXACT = 2_000, 200
@@ -68,10 +63,10 @@ def choose_backend(
             arrangements = "exact" if exact else "adaptive"
     if backend == "auto":
         backend = "cvxpy" if arrangements == "exact" and problem.loss.quadratic else "torch"
-    if arrangements not in BACKENDS[backend]:
+    if backend == "cvxpy" and arrangements == "adaptive":
         raise ValueError(
-            f"backend={backend!r} takes arrangements {' or '.join(map(repr, BACKENDS[backend]))}, "
-            f"got {arrangements!r}; use backend='auto'."
+            "backend='cvxpy' takes arrangements 'auto', 'exact' or 'sampled', got 'adaptive'; use "
+            "backend='auto'."
         )
     if backend == "cvxpy" and n * q > MAX_CVXPY_SIZE:
         raise ValueError(

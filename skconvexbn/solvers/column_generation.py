@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
+
 from ..arrangements import Arrangements
 from ..oracle.cones import Cuts
 from ..oracle.search import Pairs
+from ..problem import Problem
+from .group_lasso import settle_outputs
 from .incumbent import Incumbent
 from .interface import Options, Solution
 from .masses import Curvature, best_masses
@@ -21,6 +25,8 @@ from .pricing import Pricing, certificate, judged
 FINE_MASS_TOL = 1e-9
 # Neurons added in a round, those that violate the dual constraint most.
 MAX_ADDED = 300
+# Steps to output weights of squared error that are free, not along the g of neurons, a round.
+N_SETTLED = 30
 
 
 def solve_columns(model: Model, arrangements: Arrangements, options: Options) -> Solution:
@@ -42,8 +48,18 @@ def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterat
     while not best.closed:
         some = x.with_columns(Pairs(t(cuts.H), t(cuts.G)))
         x = best_masses(model, some, FINE_MASS_TOL, curvature=curvature)[0].active()
+        if problem.loss.quadratic and problem.n_outputs > 1:
+            x = _settled(problem, x)
         best.offer(*x.network)
         cuts = price(x)
         yield f"violated {len(cuts)}"
         if pricing.stuck or (pricing.idle and not len(cuts)):  # masses alone may gain some digits
             return
+
+
+def _settled(problem: Problem, x: Measure) -> Measure:
+    """The neurons with output weights that are free: with fixed g many would stand for one."""
+    H, G, b = x.network
+    for _ in range(N_SETTLED):
+        G, b = settle_outputs(problem, H, G, b)
+    return Measure.of_weights(x.H, *(torch.as_tensor(a).to(x.H) for a in (G, b))).active()

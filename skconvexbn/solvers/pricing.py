@@ -94,8 +94,9 @@ class Pricing:
             cuts = cuts.join(self._search(V, seed=0))
             worst = self._worst(cuts)
         best.offer_dual(V, max(cuts.dual_norm, known.dual_norm))
-        if not len(worst):  # earlier ones are much like those of now, if there are any
-            worst = self._worst(known)
+        # Earlier ones are much like those of now, unless these are rounding.
+        if known.dual_norm > worst.values.max(initial=self._limit):
+            worst = self._worst(worst.join(known))
         self._known = self._known.join(worst)
         best.raise_dual_norm(self._known_at(best.V).dual_norm)
         best.vouched = best.closed or best.last_round or self.stuck

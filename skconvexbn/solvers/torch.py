@@ -24,8 +24,11 @@ MIN_CUDA_SIZE = 1_000_000
 # times slower where one is busy (benchmarks/threads.py): small fits, which come in numbers, do
 # without.
 MAX_ONE_THREAD = 50_000
-# With more rows the systems of n equations of `interior_point` and `gated` are too large.
+# With more rows the system of n equations of `gated` is too large.
 MAX_SYSTEM = 10_000
+# Rows, and entries of masks, up to which `interior_point` is as fast as column generation, and at a
+# small tol several times as fast (benchmarks/sampled.py).
+MAX_CONES_ROWS, MAX_CONES_ENTRIES = 500, 200_000
 # Blocks are made smaller by these factors when a device runs out of memory.
 SHRINK = (1, 8, 64)
 
@@ -91,6 +94,7 @@ def _solve(model: Model, arrangements: Arrangements | None, options: Options) ->
             )
         return solve_gated(model, arrangements, options)
     scalar = model.problem.loss.quadratic and model.problem.n_outputs == 1
-    if scalar and n <= MAX_SYSTEM and not arrangements.complete:
+    few = n <= MAX_CONES_ROWS and n * len(arrangements) <= MAX_CONES_ENTRIES
+    if scalar and few and not arrangements.complete:
         return solve_cones(model, arrangements, options)
     return solve_columns(model, arrangements, options)
