@@ -15,7 +15,7 @@ from .whitening import Basis
 
 
 class Rule(NamedTuple):
-    """A constant times nu^1.5 q n^-1/4, and the share of beta_max that is most with many rows."""
+    """A constant times nu^1.5 q n^-1/4, and the share of beta_max that is most, with many rows."""
 
     constant: float
     share: float
@@ -57,14 +57,15 @@ def auto_beta(problem: Problem, basis: Basis, units: Units, beta_max: float, lab
     if variation == 0:
         return float(share * beta_max)
     nu = noise_share(problem)
-    largest = max(share, rule.share + (ALL_NOISE - rule.share) * noisiness(problem, nu)) * beta_max
+    if share < ALL_NOISE:
+        share = max(share, rule.share + (ALL_NOISE - rule.share) * noisiness(problem, nu))
     beta = rule.constant * nu**1.5 * q * t**2 / (units.weight * total) ** 0.25
     if squared:
         deviation = units.output * np.sqrt(variation / total)
         beta *= deviation
         if labels and problem.n_outputs > 1:
             beta = max(beta, ONE_HOT * deviation**2 * np.sqrt(q) / beta_max)
-    return float(min(beta, largest))
+    return float(min(beta, share * beta_max))
 
 
 def inflation(problem: Problem, basis: Basis) -> float:
@@ -104,7 +105,7 @@ def noise_share(problem: Problem) -> float:
 def noisiness(problem: Problem, nu: float) -> float:
     """How sure it is, from 0 to 1, that the targets are all noise: by nu and by a kernel.
 
-    Signals that neither lines nor neighbours tell, as products of two of many columns, it may.
+    That tells some signals, as the sum of many squares, that lines and neighbours do not.
     """
     if nu <= NOISY:
         return 0.0
@@ -162,8 +163,9 @@ def _kernel_residual(Q: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
     """
     rows, total = _spread(Q - weighted_mean(Q, w), MAX_KERNEL), w.sum()
     Q, Y, root = Q[rows], Y[rows], np.sqrt(w[rows])
-    norms = np.maximum(np.linalg.norm(Q, axis=1), 1e-300)
-    angles = np.arccos(np.clip(Q @ Q.T / np.outer(norms, norms), -1.0, 1.0))
+    norms = np.linalg.norm(Q, axis=1)
+    Q = Q / np.maximum(norms, 1e-300)[:, None]
+    angles = np.arccos(np.clip(Q @ Q.T, -1.0, 1.0))
     K = np.outer(root * norms, root * norms)
     K *= np.sin(angles) + (np.pi - angles) * np.cos(angles)
     mean, Y = root / np.linalg.norm(root), root[:, None] * Y
