@@ -38,9 +38,9 @@ NEAR_NOISE, NEAR_STEPS = (0.01, 0.3), (0.03, 0.3)
 # Share of the chains that move to the largest on a circle instead, if columns are no more than
 # these: vertices of more columns are seldom maxima.
 SWEPT, MOST_COLUMNS = 0.25, 20
-# Entries (rows, circles, outputs) of these circles at most, and where maxima are narrow; fewer
-# circles than these are not worth their time.
-SWEPT_ENTRIES, MORE_ENTRIES, FEWEST_CIRCLES = 1 << 12, 1 << 16, 16
+# Entries (rows, circles, outputs) of these circles at most, where maxima are narrow, and where rows
+# are uneven besides; fewer circles than these are not worth their time.
+SWEPT_ENTRIES, MORE_ENTRIES, MOST_ENTRIES, FEWEST_CIRCLES = 1 << 12, 1 << 14, 1 << 16, 16
 # Temperature of the Metropolis rule (the mean decrease that a chain accepts), relative to beta.
 TEMPERATURE = 0.15
 # Share of the climbs, the highest on their way, that are finished: all where they are wanted as
@@ -167,7 +167,8 @@ class BasinHopping:
         """How many of n chains move to the largest on a circle."""
         if not MAX_COLUMNS < self._search.Q.shape[1] <= min(MOST_COLUMNS, len(self._V)):
             return 0
-        entries = SWEPT_ENTRIES if self.width == 1 else MORE_ENTRIES
+        more = MOST_ENTRIES if self._search.uneven else MORE_ENTRIES
+        entries = SWEPT_ENTRIES if self.width == 1 else more
         k = min(int(SWEPT * n), entries // self._V.numel())
         return k if k >= FEWEST_CIRCLES else 0
 

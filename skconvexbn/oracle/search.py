@@ -132,6 +132,8 @@ class Search:
     ----------
     n_polished : int
         Maxima to polish at most, times the signs.
+    uneven : bool
+        Whether few rows are far longer than others in Q, as with heavy tails.
     rng : numpy.random.Generator
         What all draws come from.
     """
@@ -155,7 +157,7 @@ class Search:
         self._step_scale = np.ones((Q.shape[1], 1)) if step_scale is None else step_scale
         self._row_norms = (Q * Q.new_tensor(self._step_scale.T)).norm(dim=1)
         mean, mean_square = self._row_norms.mean(), self._row_norms.square().mean()
-        self._narrow = NARROW_UNEVEN if mean**2 < UNEVEN * mean_square else NARROW
+        self.uneven = bool(mean**2 < UNEVEN * mean_square)
         plain = self._step_scale.min() == 1
         self._metric = None if plain else torch.as_tensor(self._step_scale**2).to(self._Q32)
         self.n_polished = min(N_POLISHED, max(2, POLISHING // (Q.numel() * Q.shape[1])))
@@ -273,7 +275,8 @@ class Search:
 
     def width(self, V: Tensor, beta: float) -> float:
         """How wide the narrowest maxima near beta are, 1 where usual steps find them."""
-        return min(beta / max(self._narrow * self.pulls(V).max(), 1e-300), 1.0)
+        narrow = NARROW_UNEVEN if self.uneven else NARROW
+        return min(beta / max(narrow * self.pulls(V).max(), 1e-300), 1.0)
 
     def pulls(self, V: Tensor) -> np.ndarray:
         """How much each row (n,) pulls, ||v_i|| ||Q_i||, in the units in which h moves."""
