@@ -75,7 +75,7 @@ def inflation(problem: Problem, basis: Basis) -> float:
     """
     Q, w, rank = problem.Q[:, :-1], problem.w, basis.rank
     leverages = w @ np.einsum("ij,ij->i", Q, Q) + 1
-    n = max(basis.whitening.weight, w.sum() ** 2 / (w @ w))  # weights may sum to 1: Kish's number
+    n = max(basis.whitening.weight, _kish(w))  # weights may sum to 1
     left = 1 - (1 - basis.shrinkage) * leverages / n
     if rank == 0 or rank < len(Q) - 1:
         return float(1 / max(left, 1 / len(Q)))
@@ -105,9 +105,10 @@ def noise_share(problem: Problem) -> float:
 def noisiness(problem: Problem, nu: float) -> float:
     """How sure it is, from 0 to 1, that the targets are all noise: by nu and by a kernel.
 
-    That tells some signals, as the sum of many squares, that lines and neighbours do not.
+    That tells some signals, as the sum of many squares, that lines and neighbours do not. Of less
+    than 2 q rows nothing is sure.
     """
-    if nu <= NOISY:
+    if nu <= NOISY or _kish(problem.w) < 2 * problem.Q.shape[1]:
         return 0.0
     residual = _within(problem) + _kernel_residual(problem.Q, problem.Y, problem.w)
     kernel = residual / total_variation(problem)
@@ -119,6 +120,11 @@ def total_variation(problem: Problem) -> float:
     Y, w = problem.Y, problem.w
     variation = w @ np.square(Y - weighted_mean(Y, w)).sum(axis=1) + _within(problem)
     return float(variation) if variation > ROUNDING * (w @ np.square(Y).sum(axis=1)) else 0.0
+
+
+def _kish(w: np.ndarray) -> float:
+    """The number of rows that weights amount to (Kish 1965)."""
+    return float(w.sum() ** 2 / (w @ w))
 
 
 def _within(problem: Problem) -> float:
@@ -133,7 +139,7 @@ def _linear_residual(Q: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
 
     Few degrees of freedom may leave next to nothing of pure noise: at least half have to be left.
     """
-    n, q = w.sum() ** 2 / (w @ w), Q.shape[1]  # the rows that weights amount to (Kish)
+    n, q = _kish(w), Q.shape[1]
     if n < 2 * q:
         return np.inf
     size = np.abs(Q).max(axis=0)

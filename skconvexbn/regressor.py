@@ -54,7 +54,7 @@ class ConvexBNRegressor(Regression, SingleFit):
         ``n_arrangements`` directions h at random, as the papers do. "auto" enumerates up to 2000
         (one output; 200 at ranks 1 and 2, where adaptive is exact too) and is adaptive otherwise.
         With ``backend="torch"`` it is adaptive always; with "cvxpy" it enumerates up to 2000 for
-        any number of outputs, and samples otherwise, as gates are in any case. The closed form
+        any number of outputs, and samples otherwise. Gates are always sampled. The closed form
         needs none.
     n_arrangements : int, default=100
         Random directions drawn where arrangements are "sampled", as asked or by "auto"; no effect

@@ -114,13 +114,13 @@ def test_scores_that_are_nan_lose(data):
 
 
 def test_candidates_whose_scorer_raises_come_last(data):
-    """As in GridSearchCV; where it raises for all of a fold, it is the wrong scorer."""
+    """As in GridSearchCV, where the error is of predictions; other errors end the search."""
     X, y, _, _ = data
-    at = np.array([0.5])
+    at, error = np.array([0.5]), ArithmeticError("predictions must be positive")
 
     def picky(model, X, y):
         if model.beta_ in at:
-            raise ArithmeticError("predictions must be positive")
+            raise error
         return 1.0
 
     search = ConvexBNRegressorCV(**SMALL, scoring=picky)
@@ -129,7 +129,12 @@ def test_candidates_whose_scorer_raises_come_last(data):
     assert search.best_params_["beta"] == 2.0
     assert np.isnan(search.cv_results_["mean_test_score"]).sum() == 2
     at = np.array([0.5, 2.0])
-    with pytest.raises(ArithmeticError, match="must be positive"):
+    with pytest.raises(
+        ValueError, match=r"All scores are NaN .* raised: predictions must be posit"
+    ):
+        search.fit(X, y)
+    error = TypeError("no such thing")
+    with pytest.raises(TypeError, match="no such thing"):
         search.fit(X, y)
 
 

@@ -23,7 +23,7 @@ class Scored(NamedTuple):
     """Scores on held-out rows of fits, their seconds, and whether a limit ended them.
 
     Arrays of one shape, by candidate, or by fold and candidate. ``error`` is what the scorer said
-    where it raised, and the score NaN.
+    where it raised, and the score is NaN.
     """
 
     score: np.ndarray
@@ -66,7 +66,7 @@ def score_paths(
 ) -> Scored:
     """Score each model at each beta on rows X, y. With a label print a line after each model.
 
-    A scorer that raises for all of them is in the wrong place, and its error is raised.
+    Scores are NaN where the scorer refuses predictions; other errors are of the scorer itself.
     """
     results: list[_Row] = []
     with one_thread():
@@ -76,18 +76,17 @@ def score_paths(
             model = copy(model).set_params(beta=beta)
             model._set_fit(fit)
             fitted = perf_counter()
-            error = ""
+            returned, error = np.nan, ""
             try:
-                score = as_number(scorer(model, X, y, **score_params))
-            except Exception as raised:
-                score, error, last = np.nan, str(raised) or repr(raised), raised
+                returned = scorer(model, X, y, **score_params)
+            except (ValueError, ArithmeticError) as raised:
+                error = str(raised) or repr(raised)
+            score = as_number(returned)
             scored, limited = perf_counter(), fit.ended_by in ("limit", "max_time")
             results.append((score, fitted - begin, scored - fitted, limited, error))
             if label and len(results) % len(betas) == 0:
                 _report(label, model, betas, _columns(results[-len(betas) :]))
             begin = perf_counter()
-    if all(row[-1] for row in results):
-        raise last
     return _columns(results)
 
 

@@ -368,7 +368,9 @@ class CrossValidated(ConvexBNBase):
         mean = or_least(table["mean_test_score"])
         table["rank_test_score"] = rankdata(-mean, method="min").astype(int)
         if np.all(mean == -np.inf):
-            raise ValueError(f"All scores are NaN or -inf: check scoring={self.scoring!r}.")
+            raise ValueError(
+                f"All scores are NaN or -inf: check scoring={self.scoring!r}.{_said(scored)}"
+            )
         if self.average and np.any(scored.score > 0):
             largest = np.nanmax(scored.score)
             raise ValueError(
@@ -397,11 +399,10 @@ class CrossValidated(ConvexBNBase):
             )
         undefined = np.isnan(scored.score)
         if k := undefined.any(axis=0).sum():
-            errors = scored.error[scored.error != ""]
-            said = f" It raised: {errors[0]}" if len(errors) else ""
             warnings.warn(
                 f"{undefined.sum()} of {undefined.size} scores are NaN, so {k} of "
-                f"{undefined.shape[1]} candidates come last: check scoring={self.scoring!r}.{said}",
+                f"{undefined.shape[1]} candidates come last: check scoring={self.scoring!r}."
+                f"{_said(scored)}",
                 UserWarning,
                 stacklevel=5,
             )
@@ -426,6 +427,12 @@ class CrossValidated(ConvexBNBase):
             shares = np.exp(-DECAY * (ratio - 1))
         shares[shares < MIN_SHARE] = 0.0
         return shares / shares.sum()
+
+
+def _said(scored: Scored) -> str:
+    """What the scorer said where it first raised, if it did."""
+    errors = scored.error[scored.error != ""]
+    return f" It raised: {errors[0]}" if len(errors) else ""
 
 
 # ConvexBNRegressorCV alone inherits it: Python's errors then name what was called.

@@ -25,7 +25,7 @@ from .pricing import Pricing, certificate, judged
 FINE_MASS_TOL = 1e-9
 # Neurons added in a round, those that violate the dual constraint most.
 MAX_ADDED = 300
-# Steps to output weights of squared error that are free, not along the g of neurons, a round.
+# Steps a round at most, with squared error, to output weights that no g of a pair confines.
 N_SETTLED = 30
 
 
@@ -49,7 +49,7 @@ def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterat
         some = x.with_columns(Pairs(t(cuts.H), t(cuts.G)))
         x = best_masses(model, some, FINE_MASS_TOL, curvature=curvature)[0].active()
         if problem.loss.quadratic and problem.n_outputs > 1:
-            x = _settled(problem, x)
+            x = _settled(problem, x, best)
         best.offer(*x.network)
         cuts = price(x)
         yield f"violated {len(cuts)}"
@@ -57,9 +57,12 @@ def _rounds(model: Model, arrangements: Arrangements, best: Incumbent) -> Iterat
             return
 
 
-def _settled(problem: Problem, x: Measure) -> Measure:
+def _settled(problem: Problem, x: Measure, best: Incumbent) -> Measure:
     """The neurons with output weights that are free: with fixed g many would stand for one."""
     H, G, b = x.network
     for _ in range(N_SETTLED):
+        before = G
         G, b = settle_outputs(problem, H, G, b)
+        if G is before or best.seconds > best.options.max_time:
+            break
     return Measure.of_weights(x.H, *(torch.as_tensor(a).to(x.H) for a in (G, b))).active()
