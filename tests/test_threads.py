@@ -178,9 +178,11 @@ def test_an_interrupt_as_the_last_job_leaves_is_made_up_for_by_the_next(two_thre
     monkeypatch.setattr(_Limits, "end_holder", interrupted)
     with pytest.raises(KeyboardInterrupt), one_thread():
         pass
-    assert thread_settings() != before
+    left_behind = _Limits.holder
+    assert left_behind.is_alive()
     with one_thread():
-        pass
+        assert not left_behind.is_alive()
+    assert not _Limits.holder.is_alive()
     assert thread_settings() == before
 
 
