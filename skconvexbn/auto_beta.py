@@ -179,11 +179,11 @@ def _kernel_residual(Q: np.ndarray, Y: np.ndarray, w: np.ndarray) -> float:
         K = K.T - np.outer(K.T @ mean, mean)
     Y = Y - np.outer(mean, mean @ Y)
     s, U = eigh(K)
-    left = []
+    s, A, squares, left = np.maximum(s, 0.0), U.T @ Y, np.square(U), []
     for ridge in max(s.sum(), 1e-300) * RIDGES:
-        kept = np.maximum(s, 0.0) / (np.maximum(s, 0.0) + ridge)
-        leverages = np.square(U) @ kept + mean**2
-        R = (Y - U @ (kept[:, None] * (U.T @ Y))) / np.maximum(1 - leverages, 1e-9)[:, None]
+        kept = s / (s + ridge)
+        leverages = squares @ kept + mean**2
+        R = (Y - U @ (kept[:, None] * A)) / np.maximum(1 - leverages, 1e-9)[:, None]
         left.append(np.square(R).sum())
     return float(min(left) * total / np.square(root).sum())
 
