@@ -70,12 +70,16 @@ def test_rounding_is_no_direction():
     assert len(Whitening.fit(slight, w).singular_values) == 2
 
 
-def test_constant_targets():
-    X = RNG.standard_normal((20, 2))
-    model = ConvexBNRegressor().fit(X, np.full(20, 7.0))
+@pytest.mark.parametrize("columns", [2, 5])
+@pytest.mark.parametrize("y", [np.full(20, 7.0), np.full((20, 2), 0.1)])
+def test_constant_targets(columns, y):
+    X = RNG.standard_normal((20, columns))
+    model = ConvexBNRegressor().fit(X, y)
     assert model.n_neurons_ == 0
     assert model.converged_
-    np.testing.assert_allclose(model.predict(X), 7.0)
+    assert model.certificate_ == "exact"
+    assert model.objective_ == model.dual_objective_ == 0
+    np.testing.assert_allclose(model.predict(X), y)
 
 
 def test_targets_that_vary_by_rounding_are_constant():
