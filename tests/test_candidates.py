@@ -12,7 +12,8 @@ from sklearn.model_selection import KFold
 from small_searches import SMALL
 
 from skconvexbn import ConvexBNClassifierCV, ConvexBNRegressor, ConvexBNRegressorCV
-from skconvexbn.model_selection.candidates import _candidate_fits
+from skconvexbn.model_selection.candidates import fits_along_beta, score_paths
+from skconvexbn.model_selection.cross_validation import BETAS, MUCH
 from skconvexbn.task import Task
 
 
@@ -53,9 +54,65 @@ def test_fits_begin_beside_those_of_the_last_shrinkage_of_several(data, monkeypa
     model = ConvexBNRegressor(rank=2, backend="torch", random_state=0)
     models = [clone(model).set_params(shrinkage=a) for a in (0.0, 0.5, 1.0)]
     training = model._training(*model._validate(X, y, None))
-    assert len(list(_candidate_fits(models, training, 0, np.array([0.5])))) == 3
+    scored = score_paths(models, training, 0, np.array([0.5]), lambda *_: 0.0, X, y, {}, None, None)
+    assert len(scored.score) == 3
     for (Q, start, _), (other_Q, _, beside) in itertools.pairwise(seen):
         np.testing.assert_allclose(other_Q @ beside[0], Q @ start[0], atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((150, 3))
+    return X, X[:, 0] + 2 * rng.standard_normal(150)
+
+
+def test_automatic_betas_end_where_the_loss_of_a_fold_is_much_larger(noisy):
+    X, y = noisy
+    options = {"shrinkages": (1.0, 0.0), "cv": KFold(3), "random_state": 0}
+    search = ConvexBNRegressorCV(**options).fit(X, y)
+    given = ConvexBNRegressorCV(betas=y.std() * np.array(BETAS), **options).fit(X, y)
+    found, every, n = search.cv_results_, given.cv_results_, len(BETAS)
+    n_left_out = np.zeros(2 * n, dtype=int)
+    for fold, first in itertools.product(range(3), (0, n)):
+        path = every[f"split{fold}_test_score"][first : first + n]
+        ended = find_end(path)
+        n_left_out[first + ended : first + n] += 1
+        score = found[f"split{fold}_test_score"][first : first + n]
+        assert np.isnan(score[ended:]).all()
+        np.testing.assert_allclose(score[:ended], path[:ended], rtol=0.01)
+    np.testing.assert_array_equal(found["n_left_out"], n_left_out)
+    assert {0, 3} <= set(n_left_out)
+    assert not every["n_left_out"].any()
+    assert np.isnan(found["mean_test_score"][n_left_out > 0]).all()
+    last = found["rank_test_score"][n_left_out > 0]
+    assert set(last) == {np.count_nonzero(n_left_out == 0) + 1}
+    assert search.best_index_ == given.best_index_
+    np.testing.assert_array_equal(search.shares_ > 0, np.arange(2 * n) == search.best_index_)
+
+
+def find_end(path):
+    """Candidates up to the first whose loss is much larger than an earlier one's."""
+    worse = -path > MUCH * np.minimum.accumulate(-path)
+    return worse.argmax() + 1 if worse.any() else len(path)
+
+
+def test_betas_do_not_end_early_elsewhere(noisy):
+    """With a scoring, whose ratios need not mean anything, or few rows to score."""
+    X, y = noisy
+    for options in ({"scoring": "neg_mean_squared_error", "cv": 3}, {"cv": 4}):
+        search = ConvexBNRegressorCV(shrinkages=(1.0,), random_state=0, **options).fit(X, y)
+        assert not search.cv_results_["n_left_out"].any()
+        assert min(find_end(search.cv_results_[f"split{k}_test_score"]) for k in range(3)) < 9
+
+
+def test_betas_end_early_of_classes_too(noisy):
+    X, y = noisy
+    search = ConvexBNClassifierCV(shrinkages=(1.0,), cv=2, random_state=0, average=True)
+    results = search.fit(X, y > 1).cv_results_
+    assert results["n_left_out"][-1] == 2
+    assert not search.shares_[results["n_left_out"] > 0].any()
+    assert search.shares_.max() < 1
 
 
 def test_times_are_those_of_each_candidate(data, monkeypatch):
@@ -121,9 +178,9 @@ def test_candidates_have_not_settled_where_a_round_did_little_and_the_gap_is_wid
     for seed in range(12):
         X, y = rng.standard_normal((9, 1)), rng.standard_normal(9)
         given = {"rank": 1, "bias_scale": 3.0, "random_state": seed, "tol": 1e-4}
-        models = [ConvexBNRegressor(**given, shrinkage=1.0)]
-        training = models[0]._training(*models[0]._validate(X, y, None))
-        for _, fit in _candidate_fits(models, training, seed, np.array([3.0, 1.0, 0.3, 0.1])):
+        model = ConvexBNRegressor(**given, shrinkage=1.0)
+        training = model._training(*model._validate(X, y, None))
+        for fit in fits_along_beta(model, training, seed, np.array([3.0, 1.0, 0.3, 0.1]), []):
             best = ConvexBNRegressor(**given, shrinkage=1.0, beta=fit.beta).fit(X, y)
             excess.append((fit.objective - best.objective_) / best.zero_loss_)
     assert max(excess) < 2e-4
@@ -139,7 +196,7 @@ def test_candidates_whose_descent_climbs_first_have_not_settled(seed):
     training = model._training(*model._validate(X, Y, rng.uniform(1, 11, n)))
     task = model._task(training, 1)
     betas = task.units.beta * task.beta_max(60, 30, 0.01) * np.array([0.3, 0.03, 0.003, 0.0003])
-    for _, fit in _candidate_fits([model], training, 1, betas):
+    for fit in fits_along_beta(model, training, 1, betas, []):
         assert fit.objective <= task.solve(fit.beta).objective + model.tol * fit.zero_loss
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import copy
-from itertools import cycle, groupby
+from itertools import groupby
 from operator import itemgetter
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -22,8 +22,8 @@ from .scores import as_number, or_least
 class Scored(NamedTuple):
     """Scores on held-out rows of fits, their seconds, and whether a limit ended them.
 
-    Arrays of one shape, by candidate, or by fold and candidate. ``error`` is what the scorer said
-    where it raised, and the score is NaN.
+    Arrays of one shape, by candidate, or by fold and candidate. The score is NaN where the scorer
+    raised, and ``error`` what it said, and where the fit was left out.
     """
 
     score: np.ndarray
@@ -31,9 +31,11 @@ class Scored(NamedTuple):
     score_seconds: np.ndarray
     limited: np.ndarray
     error: np.ndarray
+    left_out: np.ndarray
 
 
-_Row = tuple[float, float, float, bool, str]
+_Row = tuple[float, float, float, bool, str, bool]
+LEFT_OUT: _Row = (np.nan, 0.0, 0.0, False, "", True)
 
 
 def at_ranks(
@@ -62,32 +64,53 @@ def score_paths(
     X: Any,
     y: Any,
     score_params: dict[str, Any],
+    much: float | None,
     label: str | None,
 ) -> Scored:
     """Score each model at each beta on rows X, y. With a label print a line after each model.
 
     Scores are NaN where the scorer refuses predictions; other errors are of the scorer itself.
+    After a score, minus a loss, that is below ``much`` times the best of a model, its smaller
+    betas are left out.
     """
     results: list[_Row] = []
+    before: list[Fit] = []
     with one_thread():
-        begin = perf_counter()
-        fits = _candidate_fits(models, training, seed, betas)
-        for (model, fit), beta in zip(fits, cycle(betas.tolist()), strict=False):
-            model = copy(model).set_params(beta=beta)
-            model._set_fit(fit)
-            fitted = perf_counter()
-            returned, error = np.nan, ""
-            try:
-                returned = scorer(model, X, y, **score_params)
-            except (ValueError, ArithmeticError) as raised:
-                error = str(raised) or repr(raised)
-            score = as_number(returned)
-            scored, limited = perf_counter(), fit.ended_by in ("limit", "max_time")
-            results.append((score, fitted - begin, scored - fitted, limited, error))
-            if label and len(results) % len(betas) == 0:
-                _report(label, model, betas, _columns(results[-len(betas) :]))
-            begin = perf_counter()
+        for model in models:
+            begin, best, rows, fits = perf_counter(), -np.inf, list[_Row](), list[Fit]()
+            for fit in fits_along_beta(model, training, seed, betas, before):
+                fits.append(fit)
+                candidate = copy(model).set_params(beta=float(betas[len(rows)]))
+                candidate._set_fit(fit)
+                rows.append(_scored(candidate, fit, begin, scorer, X, y, score_params))
+                begin, score = perf_counter(), rows[-1][0]
+                best = max(best, score) if score == score else best
+                if much and score < much * best:
+                    break
+            rows += [LEFT_OUT] * (len(betas) - len(rows))
+            if label:
+                _report(label, model, betas, _columns(rows))
+            results, before = results + rows, fits
     return _columns(results)
+
+
+def _scored(
+    model: SingleFit,
+    fit: Fit,
+    begin: float,
+    scorer: Callable[..., float],
+    X: Any,
+    y: Any,
+    score_params: dict[str, Any],
+) -> _Row:
+    """The row of a fitted model, whose fit began at that time."""
+    fitted, returned, error = perf_counter(), np.nan, ""
+    try:
+        returned = scorer(model, X, y, **score_params)
+    except (ValueError, ArithmeticError) as raised:
+        error = str(raised) or repr(raised)
+    score, limited = as_number(returned), fit.ended_by in ("limit", "max_time")
+    return score, fitted - begin, perf_counter() - fitted, limited, error, False
 
 
 def _columns(rows: list[_Row]) -> Scored:
@@ -100,27 +123,24 @@ def fit_path(
     """Fits at the betas with a share, of which there is at least one, by index."""
     with one_thread():
         first, last = np.flatnonzero(shares)[[0, -1]]
-        fits = _candidate_fits([model], training, seed, betas[first : last + 1])
-        return {j: fit for j, (_, fit) in enumerate(fits, first) if shares[j]}
+        fits = fits_along_beta(model, training, seed, betas[first : last + 1], [])
+        return {j: fit for j, fit in enumerate(fits, first) if shares[j]}
 
 
-def _candidate_fits(
-    models: list[SingleFit], training: Training, seed: int, betas: np.ndarray
-) -> Iterator[tuple[SingleFit, Fit]]:
-    """Fits of each model along beta, without certificates, beside the neurons of the model before.
+def fits_along_beta(
+    model: SingleFit, training: Training, seed: int, betas: np.ndarray, before: list[Fit]
+) -> Iterator[Fit]:
+    """Fits along beta, without certificates, beside the neurons of the model before.
 
     An interruption ends the search, not one of them.
     """
-    before: list[Fit] = []
-    for model in models:
-        task, fits = _quick(model)._task(training, seed), list[Fit]()
-        beside = [_translated(fit, task) for fit in before]
-        for fit in task.path(betas, certify=False, beside=beside):
-            if fit.interrupted:
-                raise KeyboardInterrupt
-            fits.append(fit)
-            yield model, fit
-        before = fits
+    task = _quick(model)._task(training, seed)
+    beside = [_translated(fit, task) for fit in before]
+    beside += [None] * (len(betas) - len(before))
+    for fit in task.path(betas, certify=False, beside=beside):
+        if fit.interrupted:
+            raise KeyboardInterrupt
+        yield fit
 
 
 def _translated(fit: Fit, task: Task) -> Neurons | None:

@@ -42,6 +42,9 @@ from .scores import is_gain, or_least, takes_weight
 # betas="auto": for squared error in units of the standard deviation of the targets, for log loss.
 BETAS = (8.0, 4.0, 2.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 LOG_LOSS_BETAS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+# That grid ends early where the loss of a fold, of at least so many rows, is more than this many
+# times the smallest at any larger beta: of what follows nothing would be chosen, or have a share.
+FOLD_ROWS, MUCH = 50, 1.25
 # Shares of an average are exp(-DECAY (loss / smallest loss - 1)), none below this of the largest.
 DECAY, MIN_SHARE = 20.0, 0.01
 
@@ -186,6 +189,7 @@ class CrossValidated(ConvexBNBase):
             test_weight = _check_sample_weight(test_weight, X)
         check_folds(y, fitted, folds, is_classifier(self), test_weight)
         scorer = self._checked_scorer(weighted=test_weight is not None)
+        automatic = isinstance(self.betas, str) and self.scoring is None
         # The scorer of a user gets data as they were given, and names of features; others do
         # without checks and conversions of every test fold for every candidate.
         names = getattr(self, "feature_names_in_", None) if callable(self.scoring) else None
@@ -201,6 +205,7 @@ class CrossValidated(ConvexBNBase):
                     scorer,
                     *(_safe_indexing(a, test) for a in data),
                     _check_method_params(X, score_params, indices=test),
+                    MUCH if automatic and len(y[test]) >= FOLD_ROWS else None,
                     f"[{type(self).__name__}] fold {k} of {len(folds)}" if self.verbose else None,
                 )
                 for k, (train, test) in enumerate(folds, 1)
@@ -365,6 +370,7 @@ class CrossValidated(ConvexBNBase):
         for i, scores in enumerate(scored.score):
             table[f"split{i}_test_score"] = scores
         table["n_limited"] = np.count_nonzero(scored.limited, axis=0)
+        table["n_left_out"] = np.count_nonzero(scored.left_out, axis=0)
         mean = or_least(table["mean_test_score"])
         table["rank_test_score"] = rankdata(-mean, method="min").astype(int)
         if np.all(mean == -np.inf):
@@ -397,7 +403,7 @@ class CrossValidated(ConvexBNBase):
                 ConvergenceWarning,
                 stacklevel=5,
             )
-        undefined = np.isnan(scored.score)
+        undefined = np.isnan(scored.score) & ~scored.left_out
         if k := undefined.any(axis=0).sum():
             warnings.warn(
                 f"{undefined.sum()} of {undefined.size} scores are NaN, so {k} of "
