@@ -15,15 +15,19 @@ from .whitening import Basis
 
 
 class Rule(NamedTuple):
-    """A constant times nu^1.5 q n^-1/4, and the share of beta_max that is most, with many rows."""
+    """A constant times nu^1.5 q n^-1/4, and the share of beta_max that is most, with many rows.
+
+    n counts up to so many rows for each column of Q: beta below that would follow noise.
+    """
 
     constant: float
     share: float
+    rows: int
 
 
 # Few rows, or few of one class, would leave no neurons without the share; a tenth for log loss
 # would follow classes of next to no weight.
-SQUARED_ERROR, LOG_LOSS = Rule(0.5, 0.1), Rule(0.16, 0.2)
+SQUARED_ERROR, LOG_LOSS = Rule(0.5, 0.1, 200), Rule(0.16, 0.2, 100)
 # Of squared error on one-hot vectors, which the above alone would give too many neurons: the
 # constant of the least beta.
 ONE_HOT = 0.7
@@ -44,10 +48,11 @@ ROUNDING = 1e-24
 def auto_beta(problem: Problem, basis: Basis, units: Units, beta_max: float, labels: bool) -> float:
     """A constant times nu^1.5 q t^2 n^-1/4 in the units of the data, and of std(Y) if quadratic.
 
-    nu is the share of noise in the targets, t how much longer new rows are in Q. No more than a
-    share of beta_max, the smallest beta of the zero model in the same units, which targets that do
-    not vary get; the share grows with t, and where all seems to be noise. One-hot vectors of labels
-    with squared error get 0.7 var(Y) sqrt(q) / beta_max at least.
+    nu is the share of noise in the targets, t how much longer new rows are in Q, n the sum of the
+    weights, 200 q (log loss: 100 q) at most. No more than a share of beta_max, the smallest beta of
+    the zero model in the same units, which targets that do not vary get; the share grows with t,
+    and where all seems to be noise. One-hot vectors of labels with squared error get 0.7 var(Y)
+    sqrt(q) / beta_max at least.
     """
     squared = problem.loss.quadratic
     rule = SQUARED_ERROR if squared else LOG_LOSS
@@ -59,7 +64,8 @@ def auto_beta(problem: Problem, basis: Basis, units: Units, beta_max: float, lab
     nu = noise_share(problem)
     if share < ALL_NOISE:
         share = max(share, rule.share + (ALL_NOISE - rule.share) * noisiness(problem, nu))
-    beta = rule.constant * nu**1.5 * q * t**2 / (units.weight * total) ** 0.25
+    n = min(units.weight * total, rule.rows * q)
+    beta = rule.constant * nu**1.5 * q * t**2 / n**0.25
     if squared:
         deviation = units.output * np.sqrt(variation / total)
         beta *= deviation

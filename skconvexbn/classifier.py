@@ -31,11 +31,12 @@ class ConvexBNClassifier(Classification, SingleFit):
         Weight of the penalty in the objective above, in [0, inf). "auto" takes
         0.16 nu^1.5 (rank + 1) t^2 n^-1/4 for log loss and 0.5 nu^1.5 (rank + 1) t^2 n^-1/4 times
         the standard deviation of the encoded labels for squared error, with nu the share of their
-        variance that is noise, by a linear fit and nearest neighbours, n the sum of weights, and
-        t = n / (n - rank - 1) or less (theory section 8; squared error, more than two classes: no
-        less than 0.7 var sqrt(rank + 1) / beta_max); at most a fifth (squared error: a tenth) of
-        beta_max, at which the network has no neurons, or 1 - t^-1/2 of it. The value taken is
-        ``beta_``. 0 stands for the limit of small beta: the smallest loss (for log loss on
+        variance that is noise, by a linear fit and nearest neighbours, n the sum of weights or, if
+        that is less, 100 (rank + 1) (squared error: 200), and t how much longer new rows are in Q,
+        n / (n - rank - 1) of all rows or less (theory section 8; squared error, more than two
+        classes: no less than 0.7 var sqrt(rank + 1) / beta_max); at most a fifth (squared error: a
+        tenth) of beta_max, at which the network has no neurons, or 1 - t^-1/2 of it. The value
+        taken is ``beta_``. 0 stands for the limit of small beta: the smallest loss (for log loss on
         separable classes, nearly 0).
     rank : None, int or float, default=None
         Number k of singular directions of X kept (theory section 7): None all, up to the numerical

@@ -24,11 +24,11 @@ class ConvexBNRegressor(Regression, SingleFit):
         Weight of the penalty in the objective above, in [0, inf), in the units of y. "auto" takes
         0.5 nu^1.5 (rank + 1) t^2 n^-1/4 times the standard deviation of y (of several outputs, the
         root of the sum of their variances), with nu the share of var(y) that is noise, by a linear
-        fit and nearest neighbours, n the sum of weights, and t = n / (n - rank - 1) or less (theory
-        section 8); at most a tenth of beta_max, at which the network has no neurons, or
-        1 - t^-1/2 of it. The value taken is ``beta_``. 0 stands for the limit of small beta:
-        interpolation where the network can interpolate, as closely as ``tol`` asks for (exactly in
-        the closed form).
+        fit and nearest neighbours, n the sum of weights or, if that is less, 200 (rank + 1), and t
+        how much longer new rows are in Q, n / (n - rank - 1) of all rows or less (theory section
+        8); at most a tenth of beta_max, at which the network has no neurons, or 1 - t^-1/2 of it.
+        The value taken is ``beta_``. 0 stands for the limit of small beta: interpolation where the
+        network can interpolate, as closely as ``tol`` asks for (exactly in the closed form).
     rank : None, int or float, default=None
         Number k of singular directions of X kept (theory section 7): None all, up to the numerical
         rank; an int that many at most; a float in (0, 1) as many as explain more than that share of

@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from ..base import resolve_bias_scale
 from ..classifier import ConvexBNClassifier
 from ..fit import RESULTS, Fit
 from ..regressor import ConvexBNRegressor
@@ -36,7 +37,8 @@ POINTS: dict[Ending, str] = {
     "solver": "The solver gets no further than a duality gap above tol={tol:g} at {k} of {n} "
     "points; increase tol or take another backend.",
     "max_time": "max_time={max_time} ended the search that would vouch for the duality gap at {k} "
-    "of {n} points, which is above tol={tol:g} at {wide} of them; increase max_time.",
+    "of {n} points: it is above tol={tol:g} at {wide} of them, and unconfirmed at the others; "
+    "increase max_time.",
 }
 # A fit no longer changes if the loss did so by less than this fraction of tol.
 UNCHANGED = 0.01
@@ -140,7 +142,7 @@ def convex_bn_path(
     Bunch
         Arrays with an entry for each point, by rank, then shrinkage, then descending beta:
 
-        - ``beta``, ``shrinkage``, and ``rank``, the number of directions kept;
+        - ``beta``, ``shrinkage``, ``bias_scale``, and ``rank``, the number of directions kept;
         - ``objective``, ``dual_objective`` (a lower bound) and ``dual_gap``, their difference;
         - ``loss``, the objective without its penalty;
         - ``n_neurons``; ``n_iter``, rounds of the solver;
@@ -205,6 +207,7 @@ def convex_bn_path(
         **{name: np.array([getattr(fit, name) for fit in fits]) for name in (*RESULTS, "loss")},
         beta=np.array([model.beta for model in models]),
         shrinkage=np.array([model.shrinkage for model in models]),
+        bias_scale=np.array([resolve_bias_scale(m.bias_scale, m.shrinkage) for m in models]),
         zero_loss=fit.zero_loss,
     )
     if return_networks:
