@@ -15,12 +15,13 @@ to 100 columns.
 
 Scores are those of a path of 14 betas from beta_max to 1e-4 of it (generated sets: 1e-3), at a
 rule's beta by interpolation in log(beta), beyond the path those at its end; R2 below -0.5 counts as
-that. As in beta="auto" all rules are multiplied by t^2, t = n / (n - q), and held to a share of
-beta_max, a larger one where all seems to be noise. Each has the constant that is best in the mean,
-for classes of accuracy less log loss; "others'" is the score with constants that were best on the
-other sets, "many rows" that of sets with more than 2,000. "The best beta of each" chooses by these
-very scores. nu is the share of noise (skconvexbn/auto_beta.py). Writes
-results/beta_rule_KIND.json and results/beta_rule_KIND_rules.json.
+that. As in beta="auto" n is at most 200 q (for classes 100 q) in all rules (noisy_rows.py), and
+they are multiplied by t^2, t = n / (n - q), and held to a share of beta_max, a larger one where all
+seems to be noise. Each has the constant that is best in the mean, for classes of accuracy less log
+loss; "others'" is the score with constants that were best on the other sets, "many rows" that of
+sets with more than 2,000. "The best beta of each" chooses by these very scores. nu is the share of
+noise (skconvexbn/auto_beta.py). Writes results/beta_rule_KIND.json and
+results/beta_rule_KIND_rules.json.
 """
 
 import sys
@@ -168,11 +169,13 @@ def judge(rows, rule, constant=None):
     """The best constant of a rule, unless it is given, and its scores."""
     constants = CONSTANTS if constant is None else [constant]
     data = np.array([r["data"] for r in rows])
-    least = (LOG_LOSS if "log loss" in rows[0] else SQUARED_ERROR).share
-    unit = np.array([RULES[rule](*(r[k] for k in ("n", "q", "beta_max", "nu"))) for r in rows])
+    taken = LOG_LOSS if "log loss" in rows[0] else SQUARED_ERROR
+    unit = [
+        RULES[rule](min(r["n"], taken.rows * r["q"]), r["q"], r["beta_max"], r["nu"]) for r in rows
+    ]
     t = np.array([1 / (1 - r["q"] / r["n"]) for r in rows])  # auto_beta.inflation
-    unit = unit * t**2
-    noisy = least + (ALL_NOISE - least) * np.array([r["noisiness"] for r in rows])
+    unit = np.array(unit) * t**2
+    noisy = taken.share + (ALL_NOISE - taken.share) * np.array([r["noisiness"] for r in rows])
     most = np.maximum(noisy, 1 - t**-0.5) * [r["beta_max"] for r in rows]
     betas = np.log(np.minimum(np.outer(constants, unit), most))
 
@@ -212,6 +215,11 @@ def main(kind, folder=None):
         rows.append(row | along_beta(regression, X, y, 0, GENERATED_EPS))
         show(rows[-1])
     save(f"beta_rule_{kind}", rows)
+    compare(kind, rows)
+
+
+def compare(kind, rows):
+    """The table of rules."""
     found = [judge(rows, rule) for rule in RULES]
     taken = LOG_LOSS if kind == "classes" else SQUARED_ERROR
     found.append(judge(rows, TAKEN, taken.constant))

@@ -210,13 +210,38 @@ def many_rows():
 
 
 @tabulated
+def counted_rows():
+    def means(kind, counted):
+        rows = [
+            row
+            for row in results(f"noisy_rows_{kind}")
+            if row["part"] == "chosen" and row["rows for each column"] == counted
+        ]
+        names = {"score": "R2" if kind == "regression" else "accuracy"}
+        names |= {"log loss": "log loss"} if kind == "classes" else {}
+        found = {new: f"{np.mean([row[old] for row in rows]):.3f}" for old, new in names.items()}
+        return found | {f"{kind} [s]": short(sum(row["seconds"] for row in rows))}
+
+    chosen = [row for row in results("noisy_rows_regression") if row["part"] == "chosen"]
+    return [
+        {"rows for each column": counted} | means("regression", counted) | means("classes", counted)
+        for counted in grouped(chosen, "rows for each column")
+    ]
+
+
+@tabulated
 def noisy_rows():
     return [
-        {"n": row["n"], "beta": ("auto", "2 auto")[row["beta / auto"] - 1]}
-        | renamed(row, {"seconds": "seconds", "neurons": "neurons"})
-        | {"gap": f"{row['gap']:.4f}", "R2": f"{row['R2']:.3f}"}
-        | {"MLP": f"{row['MLP R2']:.3f}, {seconds(row['MLP seconds'])}"}
-        for row in results("noisy_rows")
+        {"score": "R2" if kind == "regression" else "accuracy", "data": name, "n": n}
+        | {
+            method: f"{row['score']:.3f}, {seconds(row['seconds'])}"
+            for method, row in zip(("auto", "all rows counted", "MLP"), group, strict=True)
+        }
+        for kind in ("regression", "classes")
+        for (part, name, n), group in grouped(
+            results(f"noisy_rows_{kind}"), "part", "data", "n"
+        ).items()
+        if part == "judged"
     ]
 
 

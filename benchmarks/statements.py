@@ -145,7 +145,10 @@ def of_solvers() -> Iterator[tuple[str, str]]:
     ]
     text = f"(median of {len(excess)} fits, at most {short(max(excess))}"
     yield GUIDE, f"{short(np.median(excess))} of the loss without neurons {text}"
-    yield README, f"at most {short(max(excess))} of that loss above those of `tol=1e-3`"
+    yield (
+        README,
+        f"at most {short(max(excess))} of the loss without neurons above those of `tol=1e-3`",
+    )
     yield TABLES, f"by {short(np.median(excess))} (median; at most {short(max(excess))}"
     narrow = results("narrow")
     few = [row for row in narrow if row["columns"] <= 6]

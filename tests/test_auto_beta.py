@@ -235,19 +235,22 @@ def test_auto_beta_follows_the_rule(capped):
 
 
 def test_auto_beta_with_weights_outputs_and_no_intercept():
-    """It is in the units of the targets, and depends on the weights by their sum alone."""
+    """It is in the units of the targets, and depends on the weights by their sum alone.
+
+    That counts up to 200 q in n^-1/4, and fully in t.
+    """
     rng = np.random.default_rng(0)
     X = rng.standard_normal((100, 2))
     y = 10 + X[:, 0] + 0.3 * rng.standard_normal(100)
     beta = ConvexBNRegressor(random_state=0).fit(X, y).beta_
-    four = ConvexBNRegressor(random_state=0).fit(X, y, np.full(100, 4.0)).beta_
-    less = ((1 - 3 / 100) / (1 - 3 / 400)) ** 2 / 4**0.25
-    np.testing.assert_allclose(four, beta * less, rtol=1e-9)
+    eight = ConvexBNRegressor(random_state=0).fit(X, y, np.full(100, 8.0)).beta_
+    less = ((1 - 3 / 100) / (1 - 3 / 800)) ** 2 / 6**0.25
+    np.testing.assert_allclose(eight, beta * less, rtol=1e-9)
     z = np.abs(X[:, 1]) + 0.1 * rng.standard_normal(100)
     pair, rotation = np.column_stack([y, z]), np.array([[0.6, -0.8], [0.8, 0.6]])
     two = ConvexBNRegressor(random_state=0).fit(X, pair).beta_
     assert abs(np.log(two / beta)) > 0.1
-    mapped = ConvexBNRegressor(random_state=0).fit(X, pair @ rotation + 3, np.full(100, 4.0)).beta_
+    mapped = ConvexBNRegressor(random_state=0).fit(X, pair @ rotation + 3, np.full(100, 8.0)).beta_
     np.testing.assert_allclose(mapped, two * less, rtol=1e-6)
     one = ConvexBNRegressor(random_state=0).fit(X, np.column_stack([y, -y]) / 2**0.5).beta_
     np.testing.assert_allclose(one, beta, rtol=1e-6)
