@@ -144,13 +144,13 @@ class Task:
         betas: Iterable[float],
         certify: bool = True,
         beside: Sequence[Neurons | None] = (),
+        start: Neurons | None = None,
     ) -> Iterator[Fit]:
         """Fits at each of the betas, from the neurons of the one before; Ctrl-C ends the last.
 
-        Those beside them at each beta may be of use too. Betas should descend: neurons are few at
-        first, and those found so far all stay useful.
+        The first is from ``start``. Those beside them at each beta may be of use too. Betas should
+        descend: neurons are few at first, and those found so far all stay useful.
         """
-        start = None
         for beta, others in zip(betas, beside or repeat(None), strict=False):
             fit = self.solve(beta, start or others, certify, others)
             start = fit.start

@@ -12,8 +12,13 @@ from sklearn.model_selection import KFold
 from small_searches import SMALL
 
 from skconvexbn import ConvexBNClassifierCV, ConvexBNRegressor, ConvexBNRegressorCV
-from skconvexbn.model_selection.candidates import fits_along_beta, score_paths
-from skconvexbn.model_selection.cross_validation import BETAS, MUCH
+from skconvexbn.model_selection.candidates import (
+    Job,
+    _have_ended,
+    fits_along_beta,
+    score_paths,
+)
+from skconvexbn.model_selection.cross_validation import BETAS
 from skconvexbn.task import Task
 
 
@@ -54,8 +59,11 @@ def test_fits_begin_beside_those_of_the_last_shrinkage_of_several(data, monkeypa
     model = ConvexBNRegressor(rank=2, backend="torch", random_state=0)
     models = [clone(model).set_params(shrinkage=a) for a in (0.0, 0.5, 1.0)]
     training = model._training(*model._validate(X, y, None))
-    scored = score_paths(models, training, 0, np.array([0.5]), lambda *_: 0.0, X, y, {}, None, None)
-    assert len(scored.score) == 3
+    job = Job(models, training, X, y, {}, None)
+    scored, _ = score_paths(
+        job, 0, np.array([0.5]), lambda *_: 0.0, [None] * 3, np.full(3, fill_value=True)
+    )
+    assert scored.score.shape == (3, 1)
     for (Q, start, _), (other_Q, _, beside) in itertools.pairwise(seen):
         np.testing.assert_allclose(other_Q @ beside[0], Q @ start[0], atol=1e-9)
 
@@ -67,52 +75,83 @@ def noisy():
     return X, X[:, 0] + 2 * rng.standard_normal(150)
 
 
-def test_automatic_betas_end_where_the_loss_of_a_fold_is_much_larger(noisy):
+def test_automatic_betas_end_where_losses_have_grown(noisy):
     X, y = noisy
     options = {"shrinkages": (1.0, 0.0), "cv": KFold(3), "random_state": 0}
     search = ConvexBNRegressorCV(**options).fit(X, y)
     given = ConvexBNRegressorCV(betas=y.std() * np.array(BETAS), **options).fit(X, y)
-    found, every, n = search.cv_results_, given.cv_results_, len(BETAS)
-    n_left_out = np.zeros(2 * n, dtype=int)
-    for fold, first in itertools.product(range(3), (0, n)):
-        path = every[f"split{fold}_test_score"][first : first + n]
-        ended = find_end(path)
-        n_left_out[first + ended : first + n] += 1
-        score = found[f"split{fold}_test_score"][first : first + n]
-        assert np.isnan(score[ended:]).all()
-        np.testing.assert_allclose(score[:ended], path[:ended], rtol=0.01)
-    np.testing.assert_array_equal(found["n_left_out"], n_left_out)
-    assert {0, 3} <= set(n_left_out)
-    assert not every["n_left_out"].any()
-    assert np.isnan(found["mean_test_score"][n_left_out > 0]).all()
-    last = found["rank_test_score"][n_left_out > 0]
-    assert set(last) == {np.count_nonzero(n_left_out == 0) + 1}
+    found, every = search.cv_results_, given.cv_results_
+    left_out = found["left_out"]
+    n_fitted = len(BETAS) - left_out.reshape(2, -1).sum(axis=1)
+    assert set(n_fitted) <= {6, 7, 8}  # after 0.1, 0.03 or 0.01
+    np.testing.assert_array_equal(left_out, (np.arange(9) >= n_fitted[:, None]).ravel())
+    assert not every["left_out"].any()
+    for name in [f"split{k}_test_score" for k in range(3)] + ["mean_test_score", "mean_fit_time"]:
+        np.testing.assert_array_equal(np.isnan(found[name]), left_out)
+    np.testing.assert_allclose(
+        found["mean_test_score"][~left_out], every["mean_test_score"][~left_out], rtol=0.02
+    )
+    assert set(found["rank_test_score"][left_out]) == {np.count_nonzero(~left_out) + 1}
     assert search.best_index_ == given.best_index_
-    np.testing.assert_array_equal(search.shares_ > 0, np.arange(2 * n) == search.best_index_)
+    np.testing.assert_array_equal(search.shares_ > 0, np.arange(18) == search.best_index_)
 
 
-def find_end(path):
-    """Candidates up to the first whose loss is much larger than an earlier one's."""
-    worse = -path > MUCH * np.minimum.accumulate(-path)
-    return worse.argmax() + 1 if worse.any() else len(path)
+LOSSES = [[4.0, 3.0, 2.0], [2.0, 1.0, 3.0], [2.0, 1.0, 1.1], [1.0, 2.0, 2.0]]
 
 
-def test_betas_do_not_end_early_elsewhere(noisy):
-    """With a scoring, whose ratios need not mean anything, or few rows to score."""
+@pytest.mark.parametrize(
+    ("folds", "ended"),
+    [
+        ((1,), True),  # 3 > 1.25
+        ((2,), False),  # 1.1 is not
+        ((0,), False),
+        ((1, 1, 2), True),  # 7.1 / 3 > 1.25
+        ((1, 1, 0), False),  # one fold goes on, as where rows are sorted
+        ((3, 3), True),  # the smallest need not be the last but one
+    ],
+)
+def test_a_path_ends_where_its_mean_loss_and_that_of_every_fold_have_grown(folds, ended):
+    losses = np.array([LOSSES[k] for k in folds])
+    other = np.array([[3.0, 2.0, 1.0]] * len(folds))
+    found = _have_ended(np.stack([losses, other], axis=1))
+    np.testing.assert_array_equal(found, [ended, False])
+
+
+def test_a_path_with_losses_left_out_is_not_judged():
+    losses = np.array([[[1.0, 9.0, np.nan]], [[1.0, 9.0, np.nan]]])
+    assert not _have_ended(losses).any()
+
+
+def test_automatic_betas_go_on_where_rows_are_sorted():
+    """Test folds are beyond the rows to fit: some lose much before they gain."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (300, 3))
+    X = X[X[:, 0].argsort()]
+    y = np.sin(3 * X[:, 0]) + 0.1 * rng.standard_normal(300)
+    options = {"shrinkages": (0.0,), "random_state": 0}
+    search = ConvexBNRegressorCV(**options).fit(X, y)
+    given = ConvexBNRegressorCV(betas=y.std() * np.array(BETAS), **options).fit(X, y)
+    assert search.best_index_ == given.best_index_
+
+
+@pytest.mark.parametrize("options", [{"scoring": "neg_mean_squared_error"}, {"betas": BETAS}])
+def test_betas_do_not_end_early_elsewhere(noisy, options):
+    """With a scoring, whose ratios need not mean anything, or betas as listed."""
     X, y = noisy
-    for options in ({"scoring": "neg_mean_squared_error", "cv": 3}, {"cv": 4}):
-        search = ConvexBNRegressorCV(shrinkages=(1.0,), random_state=0, **options).fit(X, y)
-        assert not search.cv_results_["n_left_out"].any()
-        assert min(find_end(search.cv_results_[f"split{k}_test_score"]) for k in range(3)) < 9
+    search = ConvexBNRegressorCV(shrinkages=(1.0,), cv=3, random_state=0, **options).fit(X, y)
+    assert not search.cv_results_["left_out"].any()
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
-def test_betas_end_early_of_classes_too(noisy):
+def test_betas_of_classes_end_early_too(noisy):
     X, y = noisy
     search = ConvexBNClassifierCV(shrinkages=(1.0,), cv=2, random_state=0, average=True)
     results = search.fit(X, y > 1).cv_results_
-    assert results["n_left_out"][-1] == 2
-    assert not search.shares_[results["n_left_out"] > 0].any()
+    assert results["left_out"][-1]
+    assert not search.shares_[results["left_out"]].any()
     assert search.shares_.max() < 1
+    again = search.set_params(n_jobs=2).fit(X, y > 1).cv_results_
+    np.testing.assert_array_equal(again["mean_test_score"], results["mean_test_score"])
 
 
 def test_times_are_those_of_each_candidate(data, monkeypatch):
@@ -180,7 +219,7 @@ def test_candidates_have_not_settled_where_a_round_did_little_and_the_gap_is_wid
         given = {"rank": 1, "bias_scale": 3.0, "random_state": seed, "tol": 1e-4}
         model = ConvexBNRegressor(**given, shrinkage=1.0)
         training = model._training(*model._validate(X, y, None))
-        for fit in fits_along_beta(model, training, seed, np.array([3.0, 1.0, 0.3, 0.1]), []):
+        for fit in fits_along_beta(model, training, seed, np.array([3.0, 1.0, 0.3, 0.1])):
             best = ConvexBNRegressor(**given, shrinkage=1.0, beta=fit.beta).fit(X, y)
             excess.append((fit.objective - best.objective_) / best.zero_loss_)
     assert max(excess) < 2e-4
@@ -196,7 +235,7 @@ def test_candidates_whose_descent_climbs_first_have_not_settled(seed):
     training = model._training(*model._validate(X, Y, rng.uniform(1, 11, n)))
     task = model._task(training, 1)
     betas = task.units.beta * task.beta_max(60, 30, 0.01) * np.array([0.3, 0.03, 0.003, 0.0003])
-    for fit in fits_along_beta(model, training, 1, betas, []):
+    for fit in fits_along_beta(model, training, 1, betas):
         assert fit.objective <= task.solve(fit.beta).objective + model.tol * fit.zero_loss
 
 

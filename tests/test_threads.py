@@ -20,7 +20,7 @@ from skconvexbn import (
     ConvexBNRegressor,
     ConvexBNRegressorCV,
 )
-from skconvexbn.model_selection.candidates import fit_path, score_paths
+from skconvexbn.model_selection.candidates import Job, fit_path, score_paths
 from skconvexbn.solvers.adaptive import solve_adaptive
 from skconvexbn.task import Task
 from skconvexbn.threads import _Limits, one_blas_thread, one_thread
@@ -78,7 +78,8 @@ def test_jobs_of_a_search_run_on_one_thread_wherever_they_run(two_threads, monke
 
     solve = Task.solve
     monkeypatch.setattr(Task, "solve", recorded)
-    score_paths([model], training, 0, betas, lambda *_: 0.0, X, y, {}, None)
+    job = Job([model], training, X, y, {}, None)
+    score_paths(job, 0, betas, lambda *_: 0.0, [None], np.array([True]))
     fit_path(model, training, 0, betas, np.ones(1))
     assert inside == [one, one]
 

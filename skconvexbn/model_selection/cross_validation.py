@@ -34,7 +34,7 @@ from ..single_fit import SingleFit
 from ..task import Training
 from ..threads import one_thread
 from ..units import unit_targets
-from .candidates import Scored, at_ranks, fit_path, score_paths
+from .candidates import Job, Scored, at_ranks, fit_path, score_all
 from .folds import as_fold, check_folds
 from .path import descending, grid_points
 from .scores import is_gain, or_least, takes_weight
@@ -42,9 +42,8 @@ from .scores import is_gain, or_least, takes_weight
 # betas="auto": for squared error in units of the standard deviation of the targets, for log loss.
 BETAS = (8.0, 4.0, 2.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 LOG_LOSS_BETAS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
-# That grid ends early where the loss of a fold, of at least so many rows, is more than this many
-# times the smallest at any larger beta: of what follows nothing would be chosen, or have a share.
-FOLD_ROWS, MUCH = 50, 1.25
+# Below this it goes on one by one, and ends where losses have grown.
+AT_ONCE = 0.1
 # Shares of an average are exp(-DECAY (loss / smallest loss - 1)), none below this of the largest.
 DECAY, MIN_SHARE = 20.0, 0.01
 
@@ -189,32 +188,27 @@ class CrossValidated(ConvexBNBase):
             test_weight = _check_sample_weight(test_weight, X)
         check_folds(y, fitted, folds, is_classifier(self), test_weight)
         scorer = self._checked_scorer(weighted=test_weight is not None)
-        automatic = isinstance(self.betas, str) and self.scoring is None
         # The scorer of a user gets data as they were given, and names of features; others do
         # without checks and conversions of every test fold for every candidate.
         names = getattr(self, "feature_names_in_", None) if callable(self.scoring) else None
         data = given if callable(self.scoring) else (X, y)
         parallel = Parallel(n_jobs=self.n_jobs)
         with one_thread():  # here too: folds are whitened here, and jobs may be threads
-            results = parallel(
-                delayed(score_paths)(
+            jobs = [
+                Job(
                     models,
                     fold_training,
-                    seed,
-                    betas,
-                    scorer,
-                    *(_safe_indexing(a, test) for a in data),
+                    _safe_indexing(data[0], test),
+                    _safe_indexing(data[1], test),
                     _check_method_params(X, score_params, indices=test),
-                    MUCH if automatic and len(y[test]) >= FOLD_ROWS else None,
                     f"[{type(self).__name__}] fold {k} of {len(folds)}" if self.verbose else None,
                 )
                 for k, (train, test) in enumerate(folds, 1)
                 for models, fold_training in at_ranks(
                     grid, model, X[train], y[train], weight[train], names
                 )
-            )
-        shape = len(folds), -1
-        scored = Scored(*(np.concatenate(a).reshape(shape) for a in zip(*results, strict=True)))
+            ]
+            scored = score_all(jobs, len(folds), seed, self._parts(betas), scorer, parallel)
         self._set_scores(scored, grid, betas)
         self._warn_of_scores(scored)
         if self.verbose:
@@ -222,6 +216,13 @@ class CrossValidated(ConvexBNBase):
                 f"[{type(self).__name__}] best score {self.best_score_:.4g} at {self.best_params_}"
             )
         return self._refit(model, grid, training, seed, betas, parallel)
+
+    def _parts(self, betas: np.ndarray) -> list[np.ndarray]:
+        """Betas between which a search asks whether to go on: where scores are minus our losses."""
+        if not isinstance(self.betas, str) or self.scoring is not None:
+            return [betas]
+        grid = BETAS if len(betas) == len(BETAS) else LOG_LOSS_BETAS
+        return np.split(betas, range(grid.index(AT_ONCE) + 1, len(grid)))
 
     def _folds(
         self, given: tuple[Any, Any], y: np.ndarray, split_params: dict[str, Any]
@@ -370,7 +371,7 @@ class CrossValidated(ConvexBNBase):
         for i, scores in enumerate(scored.score):
             table[f"split{i}_test_score"] = scores
         table["n_limited"] = np.count_nonzero(scored.limited, axis=0)
-        table["n_left_out"] = np.count_nonzero(scored.left_out, axis=0)
+        table["left_out"] = scored.left_out[0]
         mean = or_least(table["mean_test_score"])
         table["rank_test_score"] = rankdata(-mean, method="min").astype(int)
         if np.all(mean == -np.inf):
@@ -397,7 +398,7 @@ class CrossValidated(ConvexBNBase):
         if k := limited.sum():
             warnings.warn(
                 f"max_iter={self.max_iter} or max_time={self.max_time} ended {k} of "
-                f"{scored.limited.size} fits of the search before they settled, "
+                f"{np.count_nonzero(~scored.left_out)} fits of the search before they settled, "
                 f"{limited[self.best_index_]} of them of the best candidate; their scores are not "
                 "those of the optimum; increase the limit.",
                 ConvergenceWarning,
