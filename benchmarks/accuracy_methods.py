@@ -75,7 +75,7 @@ def ours_cv(X, y, seed):
     plain = ConvexBNClassifier if classes else ConvexBNRegressor
     search = make(average=True, max_time=MAX_TIME, random_state=seed).fit(X, y)
     results = search.cv_results_
-    scores = dict(enumerate(results["mean_test_score"]))
+    scores = dict(enumerate(np.nan_to_num(results["mean_test_score"], nan=-np.inf)))
     batch = {k: v for k, v in scores.items() if results["params"][k]["shrinkage"] == 0}
     best, best_batch = (max(part, key=part.get) for part in (scores, batch))
     refits = {

@@ -258,6 +258,18 @@ def test_auto_beta_with_weights_outputs_and_no_intercept():
     np.testing.assert_allclose(without, beta, rtol=1e-9)
 
 
+@pytest.mark.parametrize(("loss", "counted"), [("log_loss", 3), ("squared_error", 6)])
+def test_auto_beta_counts_so_many_rows_of_classes(loss, counted):
+    """Up to 100 and 200 for each of three columns of Q, in n^-1/4."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((100, 2))
+    y = X[:, 0] + 0.1 * rng.standard_normal(100) > 0
+    model = ConvexBNClassifier(loss=loss, random_state=0, tol=0.5)
+    beta, eight = (model.fit(X, y, np.full(100, w)).beta_ for w in (1.0, 8.0))
+    less = ((1 - 3 / 100) / (1 - 3 / 800)) ** 2 / counted**0.25
+    np.testing.assert_allclose(eight, beta * less, rtol=1e-9)
+
+
 @pytest.mark.parametrize("y", [[1.0], [0.1, 0.7]])
 def test_auto_beta_of_constant_targets_without_intercept(y):
     X = np.random.default_rng(0).standard_normal((300, 2))

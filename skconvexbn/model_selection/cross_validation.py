@@ -394,11 +394,11 @@ class CrossValidated(ConvexBNBase):
 
     def _warn_of_scores(self, scored: Scored) -> None:
         """Warn of NaN, and of fits that max_iter or max_time ended: small betas lose most by it."""
-        limited = self.cv_results_["n_limited"]
+        limited, n_fits = self.cv_results_["n_limited"], np.count_nonzero(~scored.left_out)
         if k := limited.sum():
             warnings.warn(
                 f"max_iter={self.max_iter} or max_time={self.max_time} ended {k} of "
-                f"{np.count_nonzero(~scored.left_out)} fits of the search before they settled, "
+                f"{n_fits} fits of the search before they settled, "
                 f"{limited[self.best_index_]} of them of the best candidate; their scores are not "
                 "those of the optimum; increase the limit.",
                 ConvergenceWarning,
@@ -407,8 +407,8 @@ class CrossValidated(ConvexBNBase):
         undefined = np.isnan(scored.score) & ~scored.left_out
         if k := undefined.any(axis=0).sum():
             warnings.warn(
-                f"{undefined.sum()} of {undefined.size} scores are NaN, so {k} of "
-                f"{undefined.shape[1]} candidates come last: check scoring={self.scoring!r}."
+                f"{undefined.sum()} of {n_fits} scores are NaN, so {k} of {undefined.shape[1]} "
+                f"candidates come last: check scoring={self.scoring!r}."
                 f"{_said(scored)}",
                 UserWarning,
                 stacklevel=5,

@@ -26,9 +26,9 @@ class ConvexBNRegressorCV(Regression, CrossValidated):
         Values of ``beta`` to try, >= 0, weights of the penalty in the objective of
         `ConvexBNRegressor`. "auto" is 8, 4, 2, 1, 0.3, 0.1, 0.03, 0.01 and
         0.003 times the standard deviation of y (of several outputs, the root of the sum of their
-        variances), all rows weighted. With ``scoring=None`` it ends early, for each shrinkage, in
-        folds of at least 50 rows to score, after a beta whose loss is more than 1.25 times that
-        of a larger one.
+        variances), all rows weighted. With ``scoring=None`` it ends early, for each rank and
+        shrinkage, after a beta of at most 0.1 of these whose mean loss is more than 1.25 times
+        that of a larger one, if larger ones had smaller losses in every fold.
     ranks : array-like, default=(None,)
         Values of ``rank`` to try: None (all directions), ints, floats in (0, 1).
     shrinkages : array-like, default=(0.0, 0.5, 1.0)
@@ -95,8 +95,8 @@ class ConvexBNRegressorCV(Regression, CrossValidated):
         ``param_beta`` etc., ``split0_test_score`` etc., ``mean_test_score``, ``std_test_score``,
         ``rank_test_score``, ``mean_fit_time``, ``std_fit_time``, ``mean_score_time``,
         ``std_score_time`` (seconds), ``n_limited`` (folds in which ``max_iter`` or ``max_time``
-        ended the fit before it settled), ``n_left_out`` (folds that ``betas="auto"`` left it out
-        in: the score there, and the mean, is NaN, and its rank the last).
+        ended the fit before it settled), ``left_out`` (whether ``betas="auto"`` ended before it:
+        scores and seconds are NaN, and its rank is the last).
     shares_ : ndarray of shape (n_candidates,)
         Shares of the candidates in the network: 1 for the best, unless ``average=True``.
     coefs_, intercepts_, gamma_, alpha_, hidden_directions_, gates_, n_neurons_
@@ -165,8 +165,8 @@ class ConvexBNClassifierCV(Classification, CrossValidated):
         `ConvexBNClassifier`. "auto" is 3, 1, 0.3, 0.1, 0.03, 0.01 and
         0.003 for log loss; for squared error 8, 4, 2, 1, 0.3, 0.1, 0.03, 0.01 and 0.003 times the
         standard deviation of the encoded labels. With ``scoring=None`` it ends early, for each
-        shrinkage, in folds of at least 50 rows to score, after a beta whose loss is more than 1.25
-        times that of a larger one.
+        rank and shrinkage, after a beta of at most 0.1 (times that deviation) whose mean loss is
+        more than 1.25 times that of a larger one, if larger ones had smaller losses in every fold.
     ranks : array-like, default=(None,)
         Values of ``rank`` to try: None (all directions), ints, floats in (0, 1).
     shrinkages : array-like, default=(0.0, 0.5, 1.0)
@@ -236,8 +236,8 @@ class ConvexBNClassifierCV(Classification, CrossValidated):
         ``param_beta`` etc., ``split0_test_score`` etc., ``mean_test_score``, ``std_test_score``,
         ``rank_test_score``, ``mean_fit_time``, ``std_fit_time``, ``mean_score_time``,
         ``std_score_time`` (seconds), ``n_limited`` (folds in which ``max_iter`` or ``max_time``
-        ended the fit before it settled), ``n_left_out`` (folds that ``betas="auto"`` left it out
-        in: the score there, and the mean, is NaN, and its rank the last).
+        ended the fit before it settled), ``left_out`` (whether ``betas="auto"`` ended before it:
+        scores and seconds are NaN, and its rank is the last).
     shares_ : ndarray of shape (n_candidates,)
         Shares of the candidates in the network: 1 for the best, unless ``average=True``.
     classes_ : ndarray of shape (n_classes,)
