@@ -80,7 +80,7 @@ def score_all(
     scorer: Callable[..., float],
     parallel: Parallel,
 ) -> Scored:
-    """Scores by fold and candidate; between parts of the betas models may end."""
+    """Scores by fold and candidate; between parts of the betas the paths of models may end."""
     n_models = [len(job.models) for job in jobs[: len(jobs) // n_folds]]
     going = np.ones(sum(n_models), dtype=bool)
     starts: list[list[Neurons | None]] = [[None] * len(job.models) for job in jobs]
@@ -126,11 +126,11 @@ def score_paths(
     """
     results, ends, before = list[_Row](), list(starts), list[Fit]()
     with one_thread():
-        for i in range(len(job.models)):
+        for i, model in enumerate(job.models):
             if not going[i]:
                 results += [LEFT_OUT] * len(betas)
                 continue
-            model, rows, fits, begin = job.models[i], list[_Row](), list[Fit](), perf_counter()
+            rows, fits, begin = list[_Row](), list[Fit](), perf_counter()
             path = fits_along_beta(model, job.training, seed, betas, before, starts[i])
             for beta, fit in zip(betas.tolist(), path, strict=True):
                 candidate = copy(model).set_params(beta=beta)
