@@ -364,3 +364,10 @@ def test_points_without_neurons_do_not_end_a_path(diabetes):
     betas = [3 * top, 2 * top, 0.3 * top]
     path = convex_bn_path(*diabetes, betas=betas, early_stopping=True, random_state=0)
     assert len(path.beta) == 3
+
+
+@pytest.mark.parametrize(("given", "taken"), [({}, [1, 1]), ({"bias_scale": "auto"}, [1, 3])])
+def test_a_path_says_which_bias_scale_it_took(given, taken):
+    X = np.random.default_rng(0).standard_normal((30, 2))
+    path = convex_bn_path(X, X[:, 0], betas=1, shrinkages=(0, 1), random_state=0, **given)
+    assert path.bias_scale.tolist() == taken
