@@ -42,8 +42,8 @@ from .scores import is_gain, or_least, takes_weight
 # betas="auto": for squared error in units of the standard deviation of the targets, for log loss.
 BETAS = (8.0, 4.0, 2.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 LOG_LOSS_BETAS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
-# Below this it goes on one by one, and ends where losses have grown.
-AT_ONCE = 0.1
+# So many of the smallest, those below 0.1, are tried one by one, until losses have grown.
+ONE_BY_ONE = 3
 # Shares of an average are exp(-DECAY (loss / smallest loss - 1)), none below this of the largest.
 DECAY, MIN_SHARE = 20.0, 0.01
 
@@ -221,8 +221,7 @@ class CrossValidated(ConvexBNBase):
         """Betas between which a search asks whether to go on: where scores are minus our losses."""
         if not isinstance(self.betas, str) or self.scoring is not None:
             return [betas]
-        grid = BETAS if len(betas) == len(BETAS) else LOG_LOSS_BETAS
-        return np.split(betas, range(grid.index(AT_ONCE) + 1, len(grid)))
+        return np.split(betas, range(len(betas) - ONE_BY_ONE, len(betas)))
 
     def _folds(
         self, given: tuple[Any, Any], y: np.ndarray, split_params: dict[str, Any]
